@@ -1,0 +1,59 @@
+"""The Playground: one notebook per party of a federated task, all running at the same time.
+
+Names are imported when they are first used: `import playground_ext` costs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playground_ext.errors import PlaygroundError
+    from playground_ext.logs.capture import logger
+    from playground_ext.party.context import mock_context
+    from playground_ext.party.folders import (
+        get_dataset_dir,
+        get_model_dir,
+        get_result_dir,
+        get_root_dir,
+        get_runtime_dir,
+        get_share_dir,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "PlaygroundError": "playground_ext.errors",
+    "logger": "playground_ext.logs.capture",
+    "mock_context": "playground_ext.party.context",
+    "get_dataset_dir": "playground_ext.party.folders",
+    "get_model_dir": "playground_ext.party.folders",
+    "get_result_dir": "playground_ext.party.folders",
+    "get_root_dir": "playground_ext.party.folders",
+    "get_runtime_dir": "playground_ext.party.folders",
+    "get_share_dir": "playground_ext.party.folders",
+}
+
+__all__ = [
+    "PlaygroundError",
+    "__version__",
+    "get_dataset_dir",
+    "get_model_dir",
+    "get_result_dir",
+    "get_root_dir",
+    "get_runtime_dir",
+    "get_share_dir",
+    "logger",
+    "mock_context",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'playground_ext' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

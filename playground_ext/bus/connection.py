@@ -1,0 +1,187 @@
+"""One socket to the server: small commands through redis-py, payloads by scatter and gather."""
+
+from __future__ import annotations
+
+import os
+import socket
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+from playground_ext.bus.client import Client, explain, mask_password, open_client, refusal, unreachable
+from playground_ext.bus.payload_socket import Buffer, ReplyReader, blocking, get_command, send, set_commands
+from playground_ext.errors import ProtocolError, ServerError
+
+__all__ = ["CHUNK_BYTES", "Buffer", "Connection", "mask_password"]
+
+CHUNK_BYTES = 4 << 20  # bytes of a payload under one key
+GETS_IN_FLIGHT = 2  # chunks asked for and not yet read; servers that copy replies hold this many for every reader
+
+_open: weakref.WeakSet[Connection] = weakref.WeakSet()
+_fork_handler: list[None] = []  # not empty once the handler is registered
+
+
+class Connection:
+    """One socket to the server, for one thread.
+
+    `client` is redis-py's client on that socket: bytes in, bytes out, RESP2 replies, no retries. Its connection errors,
+    a refused password and a full server are raised as ours; replies about one command stay `redis.ResponseError`. After
+    an error the next command connects again by itself, or call `reconnect` to know at once.
+
+    `name` is shown by `CLIENT LIST`. `timeout`: seconds of silence after which the server counts as gone; longer than
+    any BLOCK.
+
+    Raises:
+        ConfigError: `url` is not the address of a server.
+        ServerUnreachable: nobody answers there, or the password is wrong.
+    """
+
+    client: redis.Redis
+
+    def __init__(self, url: str, *, name: str = "", timeout: float = 15.0) -> None:
+        self.url = url
+        self._timeout = timeout
+        self.client: Client = open_client(url, name=name, timeout=timeout)
+        _open.add(self)
+        if not _fork_handler:
+            os.register_at_fork(after_in_child=_drop_all)
+            _fork_handler.append(None)
+
+    def store(self, chunks: Iterable[tuple[str, Sequence[Buffer]]]) -> None:
+        """`SET key value` for every chunk, all in one go; a value is the concatenation of its buffers, sent uncopied.
+
+        Raises:
+            ServerFull: the server refused some of them for lack of memory; others may be stored.
+            ServerUnreachable: the connection broke, or nothing moved for `timeout` seconds.
+        """
+        keys: list[str] = []
+
+        def noted() -> Iterator[tuple[str, Sequence[Buffer]]]:
+            for key, buffers in chunks:
+                keys.append(key)
+                yield key, buffers
+
+        refused: list[tuple[str, str]] = []
+        with self._borrowed_socket() as sock:
+            send(sock, set_commands(noted()))
+            reader = ReplyReader(sock)
+            for key in keys:
+                reply = reader.line()
+                if reply[:1] == b"-":
+                    refused.append((key, reply[1:].decode(errors="replace")))
+                elif reply != b"+OK":
+                    raise ProtocolError(f"the server answered {reply[:40]!r} to SET {key}")
+        if refused:
+            key, reason = refused[0]
+            raise refusal(reason, self.url) or ServerError(f"the server refuses to store {key}: {reason}")
+
+    def fetch(self, keys: Sequence[str], into: memoryview) -> None:
+        """Fill `into` with the values of `keys`, one after the other, received where they belong.
+
+        Raises:
+            ProtocolError: a key does not exist, or all values together are not exactly as long as `into`.
+            ServerUnreachable: the connection broke, or nothing moved for `timeout` seconds.
+        """
+        target = into.cast("B") if into.nbytes else memoryview(bytearray())
+        filled = 0
+        with self._borrowed_socket() as sock:
+            reader = ReplyReader(sock)
+            send(sock, [get_command(key) for key in keys[:GETS_IN_FLIGHT]])
+            for index, key in enumerate(keys):
+                length = self._payload_length(reader.line(), key)
+                if filled + length > len(target):
+                    raise ProtocolError(
+                        f"{key} holds {length} bytes, but only {len(target) - filled} of {len(target)} are still due"
+                    )
+                reader.payload(target[filled : filled + length])
+                filled += length
+                if index + GETS_IN_FLIGHT < len(keys):
+                    send(sock, [get_command(keys[index + GETS_IN_FLIGHT])])
+            if not reader.empty:
+                raise ProtocolError("the server sent more than was asked for")
+        if filled != len(target):
+            names = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
+            raise ProtocolError(f"{names or 'no chunks'} hold {filled} bytes instead of {len(target)}")
+
+    def reconnect(self) -> None:
+        """Drop the socket and connect again.
+
+        Raises:
+            ServerUnreachable: nobody answers.
+        """
+        self.close()
+        try:
+            self._connected()
+        except redis.RedisError as error:
+            if ours := explain(error, self.url):
+                raise ours from error
+            raise
+
+    def close(self) -> None:
+        """Drop the socket; a later command would connect again."""
+        self.client.connection_pool.disconnect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Connection to {mask_password(self.url)}>"
+
+    def _connected(self) -> Any:
+        """redis-py's connection, connected."""
+        return self.client.connection_pool.get_connection()
+
+    @contextmanager
+    def _borrowed_socket(self) -> Iterator[socket.socket]:
+        """redis-py's socket while no reply is pending on it; whatever goes wrong inside, it is not left half read."""
+        try:
+            connection = self._connected()
+            try:
+                stale = connection.can_read(timeout=0)  # a reply nobody read, or the server's goodbye
+            except redis.ConnectionError:
+                stale = True
+            if stale:
+                connection.disconnect()
+                connection.connect()
+            sock: socket.socket = connection._get_socket()
+            try:
+                blocking(sock, self._timeout)
+                yield sock
+                sock.settimeout(self._timeout)
+            except BaseException:
+                connection.disconnect()
+                raise
+        except redis.RedisError as error:
+            if ours := explain(error, self.url):
+                raise ours from error
+            raise
+        except OSError as error:
+            raise unreachable(self.url, error) from error
+
+    def _payload_length(self, reply: bytes, key: str) -> int:
+        if reply in (b"$-1", b"_"):
+            raise ProtocolError(
+                f"the payload chunk {key} is not on the server",
+                next_step="was the server restarted, or was the chunk collected? The sender has to send it again",
+            )
+        if reply[:1] == b"-":
+            reason = reply[1:].decode(errors="replace")
+            raise refusal(reason, self.url) or ProtocolError(f"the server refuses to give {key}: {reason}")
+        if reply[:1] != b"$" or not reply[1:].isdigit():
+            raise ProtocolError(f"the server answered {reply[:40]!r} to GET {key}")
+        return int(reply[1:])
+
+
+def _drop_all() -> None:
+    """In a forked child: close our copies of the sockets, or two processes would share one conversation."""
+    for connection in list(_open):
+        connection.close()

@@ -1,0 +1,149 @@
+"""The receiving half of a mailbox: cursors, order, deduplication, payloads checked before they are believed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from playground_ext.bus.connection import CHUNK_BYTES, Connection
+from playground_ext.bus.envelope import (
+    INLINE_BYTES,
+    Buffer,
+    Envelope,
+    Header,
+    checksum,
+    decode_header,
+    parse_id,
+)
+from playground_ext.bus.keys import ALL, RunKeys
+from playground_ext.bus.streams import read
+from playground_ext.errors import ProtocolError
+
+__all__ = ["Receiver"]
+
+_REMEMBERED = 4096  # logical keys a sender; a resent message is never older than that
+
+
+class Receiver:
+    """Reads one party's inboxes; used by one thread."""
+
+    def __init__(
+        self, connection: Connection, keys: RunKeys, me: str, peers: Sequence[str], kinds: Collection[str]
+    ) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._me = me
+        self._kinds = frozenset(kinds)
+        self._streams = {keys.data(me, peer): peer for peer in peers}
+        self.cursors: dict[str, tuple[int, int]] = {peer: (0, 0) for peer in peers}
+        self._seen: dict[str, OrderedDict[tuple[str, int, int, str], None]] = {peer: OrderedDict() for peer in peers}
+        self._waiting: dict[str, deque[tuple[int, int, Header, bytes]]] = {peer: deque() for peer in peers}
+        self.received_bytes: dict[str, int] = {}  # sender -> payload bytes
+
+    def pump(self, block: float) -> int:
+        """Read what has come, waiting at most `block` seconds for the first entry. Returns the number of messages."""
+        cursors = {key: f"{inc}-{seq}" for key, peer in self._streams.items() for inc, seq in [self.cursors[peer]]}
+        new = 0
+        for entry in read(self._connection.client, cursors, block=block if block > 0 else None):
+            new += self._accept(self._streams[entry.key], entry.id, entry.fields)
+        return new
+
+    def take(self, sender: str, kind: str, round: int | None, attempt: int | None, step: str | None) -> Envelope | None:
+        """The oldest waiting message that fits, with its payload; None if there is none yet."""
+        waiting = self._waiting[sender]
+        for index, (incarnation, seq, header, inline) in enumerate(waiting):
+            if (
+                header.kind == kind
+                and round in (None, header.round)
+                and attempt in (None, header.attempt)
+                and step in (None, header.step)
+            ):
+                payload = self._payload(sender, incarnation, header, inline)
+                del waiting[index]
+                self.received_bytes[sender] = self.received_bytes.get(sender, 0) + header.size
+                return Envelope(
+                    task=self._keys.task,
+                    run=self._keys.run,
+                    sender=sender,
+                    receiver=self._me,
+                    incarnation=incarnation,
+                    seq=seq,
+                    kind=header.kind,
+                    round=header.round,
+                    attempt=header.attempt,
+                    step=header.step,
+                    meta=header.meta,
+                    payload=payload,
+                )
+        return None
+
+    def forget(self, before_round: int) -> None:
+        """Drop waiting messages of rounds that are over."""
+        for sender, waiting in self._waiting.items():
+            self._waiting[sender] = deque(entry for entry in waiting if entry[2].round >= before_round)
+
+    def waiting_kinds(self, sender: str) -> list[str]:
+        """What has come from this sender and is not taken, for messages about what has not."""
+        return [f"{header.kind} (round {header.round})" for _, _, header, _ in self._waiting[sender]]
+
+    def _accept(self, sender: str, entry_id: str, fields: dict[bytes, bytes]) -> int:
+        incarnation, seq = parse_id(entry_id, sender)
+        self.cursors[sender] = (incarnation, seq)
+        header = decode_header(fields.get(b"h", b""), sender)
+        inline = fields.get(b"p", b"")
+        if header.kind not in self._kinds:
+            raise ProtocolError(
+                f"{sender} sent a {header.kind!r} message; this algorithm knows {', '.join(sorted(self._kinds))}",
+                party=sender,
+                round=header.round,
+                next_step="run the same algorithm and version at every party",
+            )
+        if header.pointer is None and len(inline) != header.size:
+            raise ProtocolError(
+                f"{sender}'s {header.kind!r} announces {header.size:,} bytes and carries {len(inline):,}", party=sender
+            )
+        if header.pointer is not None and (header.pointer.to not in (self._me, ALL) or header.size <= INLINE_BYTES):
+            raise ProtocolError(f"{sender}'s {header.kind!r} points to somebody else's payload", party=sender)
+        key = (header.kind, header.round, header.attempt, header.step)
+        seen = self._seen[sender]
+        if key in seen:
+            return 0
+        seen[key] = None
+        if len(seen) > _REMEMBERED:
+            seen.popitem(last=False)
+        self._waiting[sender].append((incarnation, seq, header, inline))
+        return 1
+
+    def _payload(self, sender: str, incarnation: int, header: Header, inline: bytes) -> Buffer:
+        """Bytes that are as long as announced and have the announced checksum."""
+        pointer = header.pointer
+        payload: Buffer = inline
+        if pointer is not None:
+            count = -(-pointer.size // CHUNK_BYTES)
+            keys = [self._keys.chunk(pointer.to, sender, incarnation, pointer.seq, index) for index in range(count)]
+            self._check_chunks(sender, header, keys)
+            payload = np.empty(pointer.size, dtype=np.uint8).data
+            self._connection.fetch(keys, payload)
+        if checksum([payload]) != header.xxh3:
+            raise ProtocolError(
+                f"the payload of {sender}'s {header.kind!r} for round {header.round} is damaged (checksum differs)",
+                party=sender,
+                round=header.round,
+            )
+        return payload
+
+    def _check_chunks(self, sender: str, header: Header, keys: list[str]) -> None:
+        """The server holds as many bytes as the pointer claims: nothing is allocated on a sender's word alone."""
+        pipeline = self._connection.client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.strlen(key)
+        held = sum(pipeline.execute())
+        if held != header.size:
+            raise ProtocolError(
+                f"{sender}'s {header.kind!r} for round {header.round} points to {header.size:,} bytes; "
+                f"the server holds {held:,}",
+                party=sender,
+                round=header.round,
+            )

@@ -1,0 +1,252 @@
+"""Mailbox: send, broadcast, receive, gather, with deadlines that name who is silent.
+
+Truth lives in the parties' folders; Redis only carries what is in flight. So every connection problem is the same case:
+connect again, send again what the server does not have, go on reading at the cursor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+import redis
+
+from playground_ext.bus.connection import Connection
+from playground_ext.bus.envelope import Buffer, Envelope, total_bytes
+from playground_ext.bus.incoming import Receiver
+from playground_ext.bus.keys import RunKeys
+from playground_ext.bus.outgoing import Outbox, Sender
+from playground_ext.errors import ReceiveTimeout, ServerFull, ServerUnreachable
+
+__all__ = ["Guard", "Mailbox"]
+
+_Result = TypeVar("_Result")
+_SLICE = 1.0  # seconds a blocking read lasts before the guard is asked again
+_RECONNECT = 60.0  # seconds to wait for a server that went away
+
+
+class Guard(Protocol):
+    """What a waiting party looks at besides its inbox."""
+
+    def check(self) -> None:
+        """Raise if going on makes no sense: another party failed or died, the run was replaced."""
+
+    def last_word(self, party: str) -> str:
+        """What that party last said, and when, for an error message."""
+
+    def wait(self, timeout: float) -> None:
+        """Return when something about the other parties has changed, or after `timeout` seconds."""
+
+
+class Mailbox:
+    """One party's messages of one run; used by one thread.
+
+    A timeout of 0 means unlimited for live parties; dead ones raise through the guard.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        keys: RunKeys,
+        me: str,
+        peers: Sequence[str],
+        *,
+        incarnation: int,
+        outbox: Outbox,
+        guard: Guard,
+        kinds: Collection[str],
+        on_reconnect: Callable[[Connection], None] | None = None,
+    ) -> None:
+        self._connection = Connection(url, name=f"{keys.task}:{me}:data")
+        self._keys = keys
+        self._me = me
+        self._guard = guard
+        self._on_reconnect = on_reconnect
+        self._sender = Sender(self._connection, keys, me, incarnation, outbox)
+        self._receiver = Receiver(self._connection, keys, me, peers, kinds)
+        self.waited = 0.0  # seconds spent waiting for other parties
+
+    @property
+    def sent_bytes(self) -> Mapping[str, int]:
+        return self._sender.sent_bytes
+
+    @property
+    def received_bytes(self) -> Mapping[str, int]:
+        return self._receiver.received_bytes
+
+    @property
+    def cursors(self) -> dict[str, tuple[int, int]]:
+        """Per sender, the (incarnation, seq) up to which this party has read."""
+        return dict(self._receiver.cursors)
+
+    def restore(self, cursors: Mapping[str, tuple[int, int]]) -> None:
+        """Go on reading where a checkpoint stood, and send again everything that is unacknowledged."""
+        self._receiver.cursors.update(cursors)
+        self._with_server(lambda: self._sender.resend(everything=True), deadline=_deadline(_RECONNECT))
+
+    def acknowledged(self, receiver: str, incarnation: int, seq: int) -> None:
+        """See Sender.acknowledged; may be called by any thread."""
+        self._sender.acknowledged(receiver, incarnation, seq)
+
+    def forget(self, before_round: int) -> None:
+        """Drop unread messages of rounds that are over."""
+        self._receiver.forget(before_round)
+
+    def send(
+        self,
+        receiver: str | Sequence[str],
+        kind: str,
+        payload: Buffer | Sequence[Buffer] = b"",
+        *,
+        round: int = 0,
+        attempt: int = 0,
+        step: str = "",
+        meta: Mapping[str, Any] | None = None,
+        timeout: float = _RECONNECT,
+    ) -> int:
+        """Send to one party, or to several with the payload stored once. Returns the payload's bytes.
+
+        Raises:
+            ServerFull, ServerUnreachable: still so after `timeout` seconds; the message stays in the outbox.
+            ProtocolError: this message was sent before with other content.
+            StorageError: the outbox cannot be written.
+        """
+        receivers = [receiver] if isinstance(receiver, str) else list(receiver)
+        pieces: Sequence[Buffer] = [payload] if isinstance(payload, bytes | bytearray | memoryview) else payload
+        if not receivers:
+            return 0
+        first = True
+
+        def attempt_once() -> None:
+            nonlocal first
+            if first:
+                first = False
+                self._sender.send(
+                    receivers, kind, round=round, attempt=attempt, step=step, meta=meta or {}, pieces=pieces
+                )
+            else:
+                self._sender.release()
+                self._sender.resend()
+
+        self._with_server(attempt_once, deadline=_deadline(timeout))
+        return total_bytes(pieces)
+
+    def receive(
+        self,
+        sender: str,
+        kind: str,
+        *,
+        round: int | None = None,
+        attempt: int | None = None,
+        step: str | None = None,
+        timeout: float,
+    ) -> Envelope:
+        """The next message of that kind (and round, attempt, step, if given) from one party.
+
+        Raises:
+            ReceiveTimeout: nothing came within `timeout` seconds (0: unlimited for a live party).
+            PartyFailed, PartyDied, RunReplaced: from the guard.
+            ProtocolError: what came makes no sense.
+        """
+        return self.gather([sender], kind, round=round, attempt=attempt, step=step, timeout=timeout)[sender]
+
+    def gather(
+        self,
+        senders: Sequence[str],
+        kind: str,
+        *,
+        round: int | None = None,
+        attempt: int | None = None,
+        step: str | None = None,
+        timeout: float,
+        on_arrival: Callable[[Envelope], None] | None = None,
+    ) -> dict[str, Envelope]:
+        """One message of that kind from each of several parties, in the order of `senders`. Raises like `receive`."""
+        started = time.monotonic()
+        deadline = _deadline(timeout)
+        arrived: dict[str, Envelope] = {}
+        missing = list(senders)
+        with self._counting_wait():
+            while True:
+                for sender in list(missing):
+                    envelope = self._with_server(
+                        lambda sender=sender: self._receiver.take(sender, kind, round, attempt, step),  # type: ignore[misc]
+                        deadline=deadline,
+                    )
+                    if envelope is not None:
+                        missing.remove(sender)
+                        arrived[sender] = envelope
+                        if on_arrival is not None:
+                            on_arrival(envelope)
+                if not missing:
+                    return {sender: arrived[sender] for sender in senders}
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise self._timeout(missing, kind, round, time.monotonic() - started)
+                self._with_server(lambda: self._receiver.pump(min(left, _SLICE)), deadline=deadline)  # noqa: B023
+                self._guard.check()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _timeout(self, missing: Sequence[str], kind: str, round: int | None, waited: float) -> ReceiveTimeout:
+        of_round = "" if round is None else f" for round {round}"
+        culprits = "; ".join(f"{party}: {self._guard.last_word(party)}" for party in missing)
+        return ReceiveTimeout(
+            f"{', '.join(missing)} sent no {kind!r}{of_round} within {waited:.0f} s ({culprits})",
+            party=self._me,
+            task=self._keys.task,
+            round=round,
+            next_step=f"look at the notebook of {missing[0]}; if it is only slow, give the scheduler a larger timeout",
+        )
+
+    @contextmanager
+    def _counting_wait(self) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited += time.monotonic() - started
+
+    def _with_server(self, action: Callable[[], _Result], *, deadline: float) -> _Result:
+        """Do it; when the server is full or gone, wait for it until the deadline, resend, and do it again."""
+        pause = 0.05
+        while True:
+            try:
+                return action()
+            except ServerFull:
+                if time.monotonic() > deadline:
+                    raise
+                self._guard.check()
+                self._guard.wait(pause)
+            except (redis.ConnectionError, redis.TimeoutError, ServerUnreachable):
+                self._recover(min(deadline, time.monotonic() + _RECONNECT))
+            pause = min(2 * pause, 1.0)
+
+    def _recover(self, deadline: float) -> None:
+        pause = 0.05
+        while True:
+            try:
+                self._connection.reconnect()
+                if self._on_reconnect is not None:
+                    self._on_reconnect(self._connection)
+                self._sender.resend()
+                return
+            except (redis.ConnectionError, redis.TimeoutError, ServerUnreachable) as error:
+                if time.monotonic() > deadline:
+                    raise ServerUnreachable(
+                        f"the Redis server is gone since {_RECONNECT:.0f} s: {error}",
+                        party=self._me,
+                        task=self._keys.task,
+                        next_step="start it again; this party's messages are kept in its folder",
+                    ) from error
+                self._guard.check()
+                self._guard.wait(pause)
+                pause = min(2 * pause, 1.0)
+
+
+def _deadline(timeout: float) -> float:
+    """On the monotonic clock; 0 means never."""
+    return time.monotonic() + timeout if timeout > 0 else float("inf")

@@ -1,0 +1,85 @@
+"""Atomic checkpoints of a round: written aside, fsynced, renamed, the folder fsynced; the last two are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from playground_ext.errors import StorageError
+from playground_ext.party.outbox import storage_error, sync_folder
+
+__all__ = ["Checkpoints"]
+
+KEPT = 2
+
+
+class Checkpoints:
+    """A folder of checkpoints, one a round; round 0 is the state before anything was sent."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, round: int, state: Mapping[str, Any]) -> None:
+        """Write a round's state (tensors, numbers, strings, containers of them); a crash leaves the old one or the new.
+
+        Raises:
+            StorageError: the disk is full or not writable; the checkpoints before this one are untouched.
+        """
+        import os
+
+        import torch
+
+        path = self._path(round)
+        aside = path.with_suffix(".tmp")
+        try:
+            with aside.open("wb") as file:
+                torch.save(dict(state), file)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+            sync_folder(self._folder)
+        except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
+            aside.unlink(missing_ok=True)
+            cause = error if isinstance(error, OSError) else _write_error(error)
+            raise storage_error(cause, path, f"write the checkpoint of round {round}").located(round=round) from error
+        for old in self.rounds()[:-KEPT]:
+            self._path(old).unlink(missing_ok=True)
+
+    def rounds(self) -> list[int]:
+        """Rounds that have a checkpoint, oldest first."""
+        names = (re.fullmatch(r"round-(\d+)\.pt", path.name) for path in self._folder.glob("round-*.pt"))
+        return sorted(int(match[1]) for match in names if match)
+
+    def load(self, round: int) -> dict[str, Any]:
+        """Read a round's state. Nothing in it is ever executed (`weights_only`).
+
+        Raises:
+            StorageError: no such checkpoint, or it is damaged.
+        """
+        import torch
+
+        path = self._path(round)
+        try:
+            return cast("dict[str, Any]", torch.load(path, weights_only=True))
+        except OSError as error:
+            raise storage_error(error, path, f"read the checkpoint of round {round}") from error
+        except Exception as error:  # whatever a damaged zip makes torch raise
+            raise StorageError(
+                f"the checkpoint of round {round} cannot be read ({path}): {error}",
+                round=round,
+                next_step="delete it to go on from the one before, or start a new run",
+            ) from error
+
+    def _path(self, round: int) -> Path:
+        return self._folder / f"round-{round:06d}.pt"
+
+
+def _write_error(error: RuntimeError) -> OSError:
+    """torch hides errno; look at the disk instead."""
+    import errno
+    import shutil
+
+    full = shutil.disk_usage("/").free == 0 or "file write failed" in str(error)
+    return OSError(errno.ENOSPC if full else errno.EIO, str(error))

@@ -1,0 +1,1 @@
+"""Templates, one notebook under papermill, all parties at once, reports, the command line."""

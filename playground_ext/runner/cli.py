@@ -1,0 +1,173 @@
+"""The command `playground`. Imports nothing heavy until a command needs it: `--help` has to answer at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from playground_ext.errors import ConfigError, PlaygroundError
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="playground",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Federated learning in notebooks: one notebook and one kernel for each party, all at once.
+
+Start with [bold]playground run fed_avg[/bold]: an aggregator and two collaborators train one model on handwritten
+digits, none of them showing its own to the others.
+
+[dim]playground run fed_avg --parties 4 -p max_rounds=3[/dim]   one aggregator, three collaborators
+[dim]playground new fed_avg my_task[/dim]                       a copy to put your own model and data into
+[dim]playground run my_task[/dim]                               run the copy
+[dim]playground templates[/dim]                                 what can be run, with all parameters
+""",
+)
+
+
+class Kernel(StrEnum):
+    """Which kernelspec the notebooks get."""
+
+    role = "role"
+    plain = "plain"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"playground {version('playground-ext')}")
+        except PackageNotFoundError:
+            typer.echo("playground (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A template, or a folder with notebooks.")],
+    parties: Annotated[
+        int | None,
+        typer.Option(
+            "--parties", "-n", min=1, help="Notebooks all together: 4 means 1 aggregator and 3 collaborators."
+        ),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("-p", metavar="KEY=VALUE", help="A parameter of the template. May be given again."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="ID", help="Name of the task. Default: template and time.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder. Default: runs/ID.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=1, metavar="SECONDS", help="Stop the whole run after so long.")
+    ] = None,
+    kernel: Annotated[Kernel, typer.Option(help="plain: Python's own kernel for every role.")] = Kernel.role,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON; everything else goes to stderr.")
+    ] = False,
+) -> None:
+    """Run all notebooks of a federation at the same time.
+
+    Every party gets its own kernel. They talk through a private server that is started for this run, or through the one
+    that PLAYGROUND_REDIS_URL names. The executed notebooks, the log, metrics and the model are kept in runs/ID.
+
+    Ctrl-C stops all kernels and saves the notebooks. Exit code: 0 all went well, 1 a party failed, 2 the command was
+    wrong, 130 interrupted.
+
+    [dim]playground run fed_avg[/dim]
+    [dim]playground run fed_avg --parties 4 -p max_rounds=3 -p seed=7[/dim]
+    [dim]playground run ./my_task --output results --timeout 600 --json > summary.json[/dim]
+    """
+    with _errors_on_one_screen():
+        from playground_ext.runner.command import run_command
+
+        code = run_command(
+            name,
+            parties=parties,
+            assignments=assignments or [],
+            task=task,
+            output=output,
+            timeout=timeout,
+            plain=kernel is Kernel.plain,
+            as_json=as_json,
+        )
+    raise typer.Exit(code)
+
+
+@app.command()
+def new(
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="A template, or a folder to copy.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make.")],
+) -> None:
+    """Copy a template into a folder of your own.
+
+    [dim]playground new fed_avg my_task[/dim]
+    [dim]playground run my_task[/dim]
+    """
+    with _errors_on_one_screen():
+        from playground_ext.runner.kernel import installed_kernels
+        from playground_ext.runner.plan import copy_template
+        from playground_ext.runner.templates import find_template
+
+        made = copy_template(find_template(template), folder, installed_kernels())
+        typer.echo(f"{folder} holds your copy of {template}:")
+        for name, role in made.roles.items():
+            typer.echo(f"  {role.notebook:<24} {name}, {role.count} of it")
+        typer.echo(f"\nEdit the notebooks, then: playground run {folder}")
+
+
+@app.command()
+def templates(
+    check: Annotated[
+        Path | None, typer.Option("--check", metavar="PATH", help="Say what is wrong with a template folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List what can be run: parties and parameters of every template.
+
+    Looked for in a checkout's templates/, in the installed ones, in the folders that PLAYGROUND_TEMPLATES names, and in
+    packages with the entry point playground_ext.templates.
+
+    [dim]playground templates[/dim]
+    [dim]playground templates --check ./my_template[/dim]
+    """
+    with _errors_on_one_screen():
+        from playground_ext.runner.listing import check_text, listing_text
+
+        code, text = check_text(check, as_json=as_json) if check is not None else (0, listing_text(as_json=as_json))
+        typer.echo(text)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _errors_on_one_screen() -> Iterator[None]:
+    """Our errors say all there is to say: no Python traceback. Exit code 2 for what the user can type differently."""
+    try:
+        yield
+    except PlaygroundError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

@@ -1,0 +1,80 @@
+"""What came of a run, and whose failure began it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playground_ext.runner.notebook import Failure
+from playground_ext.runner.plan import Plan
+from playground_ext.runner.progress import Board
+
+__all__ = ["Outcome", "first_failure"]
+
+
+@dataclass
+class Outcome:
+    """What came of a run."""
+
+    plan: Plan
+    folder: Path
+    server: str  # "embedded", or the URL without its password
+    began: float
+    board: Board
+    seconds: float = 0.0
+    failures: dict[str, Failure] = field(default_factory=dict)  # by party
+    party_seconds: dict[str, float] = field(default_factory=dict)
+    signal: int | None = None  # that interrupted it
+    timed_out: float | None = None  # seconds after which it was stopped
+
+    @property
+    def first(self) -> Failure | None:
+        """The failure that began it all."""
+        return first_failure(list(self.failures.values()), self.board.fails, self.folder)
+
+    @property
+    def status(self) -> str:
+        if self.signal is not None:
+            return "interrupted"
+        if self.timed_out is not None:
+            return "timeout"
+        return "failed" if self.failures else "ok"
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.signal if self.signal is not None else 0 if self.status == "ok" else 1
+
+
+def first_failure(failures: list[Failure], fails: dict[str, dict[str, object]], folder: Path) -> Failure | None:
+    """The failure that others followed from: ordered by the server's ids where a party could still publish one.
+
+    Consequences count only if there is nothing else: a party that another one's failure, or the runner, stopped.
+    """
+    known = {failure.party for failure in failures}
+    told = [
+        Failure(
+            party=party,
+            error=str(body.get("error", "failed")),
+            message="",
+            traceback=str(body.get("traceback", "")),
+            notebook=folder / f"{party}.ipynb",
+            at=float("inf"),
+            cell=_number(body.get("cell")),
+            line=_number(body.get("line")),
+        )
+        for party, body in fails.items()
+        if failures and party not in known
+    ]
+    candidates = [failure for failure in failures if not failure.consequence] or told or failures
+
+    def moment(failure: Failure) -> tuple[float, int]:
+        milliseconds, _, number = str(fails.get(failure.party, {}).get("log_id") or "").partition("-")
+        if milliseconds.isdecimal():
+            return int(milliseconds) / 1000, int(number) if number.isdecimal() else 0
+        return failure.at, 0
+
+    return min(candidates, key=moment, default=None)
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None

@@ -1,0 +1,1 @@
+"""What every algorithm shares: lifecycle, rounds, seeds, metrics, results."""

@@ -1,0 +1,311 @@
+"""Session: one party inside one run, from the lobby to the last log line."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+import redis
+
+from playground_ext import settings
+from playground_ext.bus.connection import Connection
+from playground_ext.bus.mailbox import Mailbox
+from playground_ext.errors import (
+    PartyFailed,
+    PartyMissing,
+    PartyReplaced,
+    PlaygroundError,
+    RunReplaced,
+    ServerError,
+)
+from playground_ext.logs.session import LogSession
+from playground_ext.party.checkpoint import Checkpoints
+from playground_ext.party.context import server_url
+from playground_ext.party.failure import describe, is_interactive
+from playground_ext.party.identity import Party
+from playground_ext.party.lease import Lease, machine
+from playground_ext.party.liveness import Watch, failed
+from playground_ext.party.lobby import Lobby
+from playground_ext.party.outbox import Outbox
+from playground_ext.party.storage import PartyFolder, RunFolder
+from playground_ext.scheduler.metrics import Metrics
+
+__all__ = ["Session"]
+
+FAREWELL = 10.0  # seconds to wait for the others' last log lines
+_CONSEQUENCES = (PartyFailed, RunReplaced, PartyReplaced)  # somebody else's failure, seen from here
+
+logger = logging.getLogger("playground")
+
+
+class Session:
+    """Joins the run on entering; on leaving tells the others how it ended, and shows their last lines.
+
+    `meta` describes the run (algorithm, constructor arguments) and is the initiator's to set; the others read it from
+    `self.meta`.
+    """
+
+    keys: Any
+    meta: dict[str, Any]
+    folder: RunFolder
+    mailbox: Mailbox
+    watch: Watch
+    metrics: Metrics
+    checkpoints: Checkpoints
+
+    def __init__(self, party: Party, *, role: str, meta: Mapping[str, Any], kinds: Collection[str]) -> None:
+        known = settings.read()
+        self.party = party
+        self.role = role
+        self.interactive = is_interactive()
+        default = settings.CHECK_IN_INTERACTIVE if self.interactive else settings.CHECK_IN_BATCH
+        self.check_in_timeout = default if known.check_in_timeout is None else known.check_in_timeout
+        self.started = time.monotonic()
+        self._workspace = known.workspace
+        self._given_meta = {**meta, "check_in_timeout": self.check_in_timeout}
+        self._kinds = kinds
+        self._running = False
+        self._cursors_saved: dict[str, tuple[int, int]] = {}  # of the newest durable checkpoint
+        self._cleanup = contextlib.ExitStack()
+        self._party_folder = PartyFolder.of(party.task, party.id)
+        self._logs = LogSession(party.id, self._party_folder.logs, level=known.log_level)
+        self._lease = Lease(self._party_folder.lease, party=party.id, task=party.task, notebook=known.notebook)
+
+    # -- joining ----------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            self._logs.start()
+            self._cleanup.callback(self._logs.stop)
+            self._lease.acquire()
+            self._cleanup.callback(self._lease.release)
+            self.url = server_url()
+            self._connection = Connection(self.url, name=f"{self.party.task}:{self.party.id}:main")
+            self._cleanup.callback(self._connection.close)
+            self._lobby = Lobby(self._connection, self.party)
+            self._lobby.failures_since = self._lobby.server_time() - (time.time() - psutil.Process().create_time())
+            self._join()
+        except BaseException as error:
+            if isinstance(error, PlaygroundError):
+                error.located(party=self.party.id, task=self.party.task)
+            self._cleanup.close()
+            raise
+        return self
+
+    def _join(self) -> None:
+        hello = {
+            "pid": os.getpid(),
+            "host": machine(),
+            "lease": str(self._lease.path),
+            "role": self.role,
+            "notebook": settings.read().notebook,
+            "folder": str(self._party_folder.root),
+        }
+        if self.party.is_initiator:
+            self.keys = self._lobby.open_run(self._given_meta, hello)
+            self.meta = dict(self._given_meta)
+        else:
+            try:
+                self.keys, self.meta = self._lobby.wait_for_run(
+                    hello, timeout=self.check_in_timeout, on_wait=self._show_lobby
+                )
+            except KeyboardInterrupt:
+                self._lobby.withdraw()
+                raise
+            finally:
+                self._logs.status(None)
+            self.party = replace(self.party, nodes=tuple(self.meta["nodes"]), leader=self.meta["initiator"])
+        incarnation = self._lobby.join(self.keys, hello)
+        self.folder = self._party_folder.run(self.keys.run)
+        self.watch = Watch(self.url, self.keys, self.party.id, self.party.peers, incarnation=incarnation)
+        self._cleanup.callback(self.watch.stop)
+        self.mailbox = Mailbox(
+            self.url,
+            self.keys,
+            self.party.id,
+            self.party.peers,
+            incarnation=incarnation,
+            outbox=Outbox(self.folder.outbox),
+            guard=self.watch,
+            kinds=self._kinds,
+            on_reconnect=self._restore_run,
+        )
+        self._cleanup.callback(self.mailbox.close)
+        self.watch.on_ack = self.mailbox.acknowledged
+        self.checkpoints = Checkpoints(self.folder.checkpoints)
+        self.metrics = Metrics(self.party.id, self.folder.results, self._publish_metrics)
+        self._cleanup.callback(self.metrics.close)
+        self._logs.publish(self.url, self.keys, self.party.nodes)
+        self.watch.start(hello)
+
+    def _show_lobby(self, left: float) -> None:
+        """Who is here and who is not, before a run is open."""
+        self._raise_early_failures()
+        here = self._lobby.present() | {self.party.id}
+        self._show_waiting([node for node in self.party.nodes if node not in here], left)
+
+    def _show_waiting(self, missing: list[str], left: float) -> None:
+        here = len(self.party.nodes) - len(missing)
+        clock = f"{int(left) // 60}:{int(left) % 60:02d} left"
+        names = ", ".join(missing) if missing else f"{self.party.initiator} to open the run"
+        self._logs.status(f"{here} of {len(self.party.nodes)} here; waiting for {names} ({clock})")
+        if missing and not getattr(self, "_hinted", False):
+            self._hinted = True
+            logger.info(
+                "waiting for %s. Start them: run their notebooks, papermill jobs or scripts with task_id=%r and their "
+                "own party ids, %s",
+                ", ".join(missing),
+                self.party.task,
+                "with the same PLAYGROUND_REDIS_URL" if settings.read().redis_url else f"inside {self._workspace}",
+            )
+
+    def _raise_early_failures(self) -> None:
+        for party, failure in self._lobby.failures().items():
+            if party in self.party.nodes:
+                raise failed(party, self.party.task, failure)
+
+    # -- check-in ---------------------------------------------------------------------------------------------------
+
+    def check_in(self, body: Mapping[str, Any], validate: Callable[[Mapping[str, Mapping[str, Any]]], None]) -> None:
+        """Say what this party brings, and wait until all are here and the initiator says start.
+
+        `validate` gets every party's body at the initiator, and raises to end the task before any training.
+
+        Raises:
+            PartyMissing: naming who never came.
+        """
+        self.watch.post("check-in", body)
+        statuses = self.watch.statuses
+        deadline = time.monotonic() + self.check_in_timeout
+
+        def missing() -> list[str]:
+            return [party for party, status in statuses.items() if status.check_in is None]
+
+        def done() -> bool:
+            if self.party.is_initiator:
+                return not missing()
+            return statuses[self.party.initiator].start is not None
+
+        try:
+            while not self.watch.wait_until(done, 0.0 if time.monotonic() > deadline else 0.5):
+                left = deadline - time.monotonic()
+                if left <= -5.0 or (left <= 0 and self.party.is_initiator):  # the initiator's clock decides
+                    raise self._missing(missing())
+                self._raise_early_failures()
+                self._show_waiting(missing(), max(0.0, left))
+        finally:
+            self._logs.status(None)
+        if self.party.is_initiator:
+            validate({self.party.id: body, **{party: status.check_in or {} for party, status in statuses.items()}})
+            self._lobby.set_status(self.keys, "running")
+            self.watch.post("start", {})
+        self._running = True
+        logger.info("all %d parties are here: %s", len(self.party.nodes), ", ".join(self.party.nodes))
+
+    def _missing(self, missing: list[str]) -> PartyMissing:
+        names = missing or [self.party.initiator]
+        states = "; ".join(f"{name}: {self.watch.last_word(name)}" for name in names)
+        return PartyMissing(
+            f"{', '.join(names)} did not check in within {self.check_in_timeout:.0f} s ({states})",
+            party=self.party.id,
+            task=self.party.task,
+            next_step=f"run the notebook of {names[0]} with task_id={self.party.task!r}, then run all parties again",
+        )
+
+    # -- rounds -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def user_code(self, state: str, round: int | None = None) -> Iterator[None]:
+        """Around calls into the user's class: a failure elsewhere interrupts them."""
+        self._logs.round = round
+        self.watch.say(state, round=round)
+        with self.watch.interruptible():
+            yield
+
+    def checkpoint(self, round: int, state: Mapping[str, Any]) -> None:
+        """Make a round durable, and acknowledge what the checkpoint before it had received."""
+        cursors = {peer: list(cursor) for peer, cursor in self.mailbox.cursors.items()}
+        self.checkpoints.save(round, {**state, "round": round, "cursors": cursors})
+        if any(any(cursor) for cursor in self._cursors_saved.values()):
+            self.watch.post("ack", {"cursors": self._cursors_saved})
+        self._cursors_saved = self.mailbox.cursors
+        self.mailbox.forget(round)
+
+    def _publish_metrics(self, points: bytes) -> None:
+        with contextlib.suppress(redis.RedisError, ServerError):  # they are in the file; the stream is for watching
+            self._connection.client.xadd(self.keys.metrics, {"m": points}, maxlen=100_000, approximate=True)
+
+    def _restore_run(self, connection: Connection) -> None:
+        """The server is back: without its data it does not know this run."""
+        if self.party.is_initiator:
+            Lobby(connection, self.party).republish(self.keys, self._given_meta)
+
+    # -- leaving ----------------------------------------------------------------------------------------------------
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        cause = error
+        if isinstance(error, KeyboardInterrupt) and self.watch.failure is not None:
+            cause = self.watch.failure  # the watch interrupted, not the user
+        if isinstance(cause, PlaygroundError):
+            cause.located(party=self.party.id, task=self.party.task)
+        try:
+            self._say_goodbye(cause)
+        except (ServerError, PartyReplaced, redis.RedisError) as unreachable:
+            logger.warning("could not tell the others how this ended: %s", unreachable)
+        finally:
+            self._cleanup.close()
+        if cause is not error and cause is not None:
+            raise cause from None
+
+    def _say_goodbye(self, cause: BaseException | None) -> None:
+        if cause is None:
+            self._logs.round = None
+            self._end("completed", "ended")
+            self._wait_for_last_lines(list(self.party.peers))
+        elif isinstance(cause, _CONSEQUENCES):
+            logger.error("stopped: %s", cause.what)
+            self._end("stopped", "failed")
+            self._wait_for_last_lines([party for party in (cause.party,) if party in self.watch.statuses])
+        elif isinstance(cause, KeyboardInterrupt) and not self._running and not self.party.is_initiator:
+            self._end("left", None)
+        else:
+            body = describe(cause)
+            body["log_id"] = self._logs.error(body["traceback"])
+            body["round"] = self.watch.progress_round
+            self.watch.post("fail", {**body, "last_line": self._logs.drain()})
+            if self.party.is_initiator:
+                self._lobby.set_status(self.keys, "failed")
+
+    def _end(self, status: str, run_status: str | None) -> None:
+        if self.party.is_initiator and run_status is not None:
+            self._lobby.set_status(self.keys, run_status)
+        self.watch.post("end", {"status": status, "last_line": self._logs.drain()})
+
+    def _wait_for_last_lines(self, parties: list[str]) -> None:
+        """Until every live party's last line has been shown, at most FAREWELL seconds."""
+        deadline = time.monotonic() + FAREWELL
+        statuses = {party: self.watch.statuses[party] for party in parties}
+
+        def said_all() -> bool:
+            return all(status.ended or status.failure for status in statuses.values())
+
+        with contextlib.suppress(PlaygroundError):  # one of them died or failed: its lines until then are shown
+            self.watch.wait_until(said_all, FAREWELL)
+        last = {
+            party: int((status.ended or status.failure or {}).get("last_line") or 0)
+            for party, status in statuses.items()
+        }
+        missing = self._logs.wait_for(last, max(0.5, deadline - time.monotonic()))
+        late = [party for party, status in statuses.items() if not (status.ended or status.failure)]
+        if absent := sorted({*missing, *late}):
+            logger.warning("left without the last log lines of %s", ", ".join(absent))
