@@ -20,11 +20,13 @@ if TYPE_CHECKING:
         get_runtime_dir,
         get_share_dir,
     )
+    from playground_ext.scheduler.result import TaskResult
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "PlaygroundError": "playground_ext.errors",
+    "TaskResult": "playground_ext.scheduler.result",
     "logger": "playground_ext.logs.capture",
     "mock_context": "playground_ext.party.context",
     "get_dataset_dir": "playground_ext.party.folders",
@@ -37,6 +39,7 @@ _HOMES = {
 
 __all__ = [
     "PlaygroundError",
+    "TaskResult",
     "__version__",
     "get_dataset_dir",
     "get_model_dir",

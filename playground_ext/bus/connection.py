@@ -149,9 +149,9 @@ class Connection:
                 stale = connection.can_read(timeout=0)  # a reply nobody read, or the server's goodbye
             except redis.ConnectionError:
                 stale = True
-            if stale:
+            if stale:  # the caller must know: the server may have come back without its data
                 connection.disconnect()
-                connection.connect()
+                raise redis.ConnectionError("the server has closed the connection")
             sock: socket.socket = connection._get_socket()
             try:
                 blocking(sock, self._timeout)

@@ -41,6 +41,7 @@ class Receiver:
         self._seen: dict[str, OrderedDict[tuple[str, int, int, str], None]] = {peer: OrderedDict() for peer in peers}
         self._waiting: dict[str, deque[tuple[int, int, Header, bytes]]] = {peer: deque() for peer in peers}
         self.received_bytes: dict[str, int] = {}  # sender -> payload bytes
+        self.incomplete: set[str] = set()  # senders whose payload the server does not hold (any more)
 
     def pump(self, block: float) -> int:
         """Read what has come, waiting at most `block` seconds for the first entry. Returns the number of messages."""
@@ -61,6 +62,10 @@ class Receiver:
                 and step in (None, header.step)
             ):
                 payload = self._payload(sender, incarnation, header, inline)
+                if payload is None:
+                    self.incomplete.add(sender)
+                    return None
+                self.incomplete.discard(sender)
                 del waiting[index]
                 self.received_bytes[sender] = self.received_bytes.get(sender, 0) + header.size
                 return Envelope(
@@ -116,14 +121,15 @@ class Receiver:
         self._waiting[sender].append((incarnation, seq, header, inline))
         return 1
 
-    def _payload(self, sender: str, incarnation: int, header: Header, inline: bytes) -> Buffer:
-        """Bytes that are as long as announced and have the announced checksum."""
+    def _payload(self, sender: str, incarnation: int, header: Header, inline: bytes) -> Buffer | None:
+        """Bytes as long as announced and with the announced checksum; None until the server holds all of them."""
         pointer = header.pointer
         payload: Buffer = inline
         if pointer is not None:
             count = -(-pointer.size // CHUNK_BYTES)
             keys = [self._keys.chunk(pointer.to, sender, incarnation, pointer.seq, index) for index in range(count)]
-            self._check_chunks(sender, header, keys)
+            if not self._all_there(sender, header, keys):
+                return None
             payload = np.empty(pointer.size, dtype=np.uint8).data
             self._connection.fetch(keys, payload)
         if checksum([payload]) != header.xxh3:
@@ -134,16 +140,20 @@ class Receiver:
             )
         return payload
 
-    def _check_chunks(self, sender: str, header: Header, keys: list[str]) -> None:
-        """The server holds as many bytes as the pointer claims: nothing is allocated on a sender's word alone."""
+    def _all_there(self, sender: str, header: Header, keys: list[str]) -> bool:
+        """Does the server hold the claimed bytes? Nothing is allocated on a sender's word alone.
+
+        A server that lost its data gets them again from the sender's outbox.
+        """
         pipeline = self._connection.client.pipeline(transaction=False)
         for key in keys:
             pipeline.strlen(key)
         held = sum(pipeline.execute())
-        if held != header.size:
+        if held > header.size:
             raise ProtocolError(
                 f"{sender}'s {header.kind!r} for round {header.round} points to {header.size:,} bytes; "
                 f"the server holds {held:,}",
                 party=sender,
                 round=header.round,
             )
+        return bool(held == header.size)

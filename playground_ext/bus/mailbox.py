@@ -193,7 +193,7 @@ class Mailbox:
 
     def _timeout(self, missing: Sequence[str], kind: str, round: int | None, waited: float) -> ReceiveTimeout:
         of_round = "" if round is None else f" for round {round}"
-        culprits = "; ".join(f"{party}: {self._guard.last_word(party)}" for party in missing)
+        culprits = "; ".join(f"{party}: {self._explain_silence(party)}" for party in missing)
         return ReceiveTimeout(
             f"{', '.join(missing)} sent no {kind!r}{of_round} within {waited:.0f} s ({culprits})",
             party=self._me,
@@ -201,6 +201,11 @@ class Mailbox:
             round=round,
             next_step=f"look at the notebook of {missing[0]}; if it is only slow, give the scheduler a larger timeout",
         )
+
+    def _explain_silence(self, party: str) -> str:
+        if party in self._receiver.incomplete:
+            return "it announced the message, but the server does not hold its payload"
+        return self._guard.last_word(party)
 
     @contextmanager
     def _counting_wait(self) -> Iterator[None]:

@@ -283,7 +283,7 @@ class FedAvgScheduler(Scheduler):
             )
         self.session.metrics.add(self.current_round, {f"{phase}/{name}": value for name, value in values.items()})
         text = ", ".join(f"{name} {float(value):.4f}" for name, value in values.items())
-        logger.info("%s of round %d: %s", phase, self.current_round, text)
+        logger.info("%sed: %s", phase, text)
 
     def _send_global(self, round: int, *, final: bool) -> None:
         self.session.mailbox.send(

@@ -73,6 +73,7 @@ class Session:
         self._given_meta = {**meta, "check_in_timeout": self.check_in_timeout}
         self._kinds = kinds
         self._running = False
+        self._hinted = known.task is not None  # the runner starts the others
         self._cursors_saved: dict[str, tuple[int, int]] = {}  # of the newest durable checkpoint
         self._cleanup = contextlib.ExitStack()
         self._party_folder = PartyFolder.of(party.task, party.id)
@@ -157,7 +158,7 @@ class Session:
         clock = f"{int(left) // 60}:{int(left) % 60:02d} left"
         names = ", ".join(missing) if missing else f"{self.party.initiator} to open the run"
         self._logs.status(f"{here} of {len(self.party.nodes)} here; waiting for {names} ({clock})")
-        if missing and not getattr(self, "_hinted", False):
+        if missing and not self._hinted:
             self._hinted = True
             logger.info(
                 "waiting for %s. Start them: run their notebooks, papermill jobs or scripts with task_id=%r and their "

@@ -215,12 +215,14 @@ def test_a_frozen_server_is_given_up_after_the_timeout(action: str) -> None:
         assert connection.client.get("k") == b"x"
 
 
-def test_a_server_that_was_replaced_behind_an_idle_connection_is_found_again() -> None:
+def test_a_server_that_was_replaced_behind_an_idle_connection_is_said_and_then_found_again() -> None:
     with EmbeddedServer(port=0, password="p") as first:
         connection = Connection(first.url)
         port = int(first.url.rpartition(":")[2].partition("/")[0])
     with EmbeddedServer(port=port, password="p"):
-        connection.store([("k", [b"1"])])  # notices the first server's goodbye before it sends
+        with pytest.raises(ServerUnreachable, match="has closed the connection"):  # its data may be gone: not silently
+            connection.store([("k", [b"0"])])
+        connection.store([("k", [b"1"])])
         assert connection.client.get("k") == b"1"
     connection.close()
 

@@ -1,0 +1,50 @@
+"""Every test has its own folders and server, and nothing of the developer's environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from playground_ext.bus.server import EmbeddedServer
+
+sys.path.insert(0, str(Path(__file__).parent))  # scripted_parties: forked processes import it by name
+
+from scripted_parties import ScriptedParties
+
+
+@pytest.fixture(scope="session")
+def session_cache() -> Iterator[Path]:
+    """Unpacked data sets, once for all tests."""
+    with tempfile.TemporaryDirectory(prefix="pg-cache-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def own_environment(tmp_path: Path, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PLAYGROUND_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PLAYGROUND_CACHE", str(session_cache))
+    monkeypatch.setenv("PLAYGROUND_WORKSPACE", str(tmp_path))
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer() as running:
+        yield running
+
+
+@pytest.fixture
+def parties(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedParties]:
+    """Scripts as parties of tasks on one server."""
+    monkeypatch.setenv("PLAYGROUND_REDIS_URL", server.url)
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    processes = ScriptedParties(folder)
+    yield processes
+    processes.kill()
