@@ -33,6 +33,7 @@ class Settings:
     notebook: str | None  # PLAYGROUND_NOTEBOOK, else Jupyter's JPY_SESSION_NAME: the notebook this kernel runs
     check_in_timeout: float | None  # PLAYGROUND_CHECK_IN_TIMEOUT, seconds; None: 600 interactive, 120 batch
     log_level: str  # PLAYGROUND_LOG_LEVEL: default INFO
+    warm: bool = True  # PLAYGROUND_WARM: 0 starts every kernel as an ordinary process
 
 
 def read() -> Settings:
@@ -57,6 +58,7 @@ def read() -> Settings:
         notebook=env.get("PLAYGROUND_NOTEBOOK") or env.get("JPY_SESSION_NAME") or None,
         check_in_timeout=_seconds("PLAYGROUND_CHECK_IN_TIMEOUT", env.get("PLAYGROUND_CHECK_IN_TIMEOUT")),
         log_level=env.get("PLAYGROUND_LOG_LEVEL", "INFO").upper(),
+        warm=env.get("PLAYGROUND_WARM", "1") != "0",
     )
 
 

@@ -64,6 +64,7 @@ class Mailbox:
         self._me = me
         self._guard = guard
         self._on_reconnect = on_reconnect
+        self._outbox = outbox
         self._sender = Sender(self._connection, keys, me, incarnation, outbox)
         self._receiver = Receiver(self._connection, keys, me, peers, kinds)
         self.waited = 0.0  # seconds spent waiting for other parties
@@ -190,6 +191,7 @@ class Mailbox:
 
     def close(self) -> None:
         self._connection.close()
+        self._outbox.close()
 
     def _timeout(self, missing: Sequence[str], kind: str, round: int | None, waited: float) -> ReceiveTimeout:
         of_round = "" if round is None else f" for round {round}"

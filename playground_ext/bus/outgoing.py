@@ -45,9 +45,13 @@ class Outbox(Protocol):
         pieces: Sequence[Buffer],
     ) -> Outgoing: ...
 
-    def payload(self, outgoing: Outgoing) -> memoryview: ...
+    def settle(self, outgoing: Outgoing) -> None: ...
+
+    def payload(self, outgoing: Outgoing) -> Sequence[Buffer]: ...
 
     def discard(self, seq: int) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Sender:
@@ -105,7 +109,7 @@ class Sender:
         resent = 0
         for outgoing in self._outbox:
             if everything or any(last.get(receiver, 0) < outgoing.seq for receiver in outgoing.receivers):
-                self._transmit(outgoing, [self._outbox.payload(outgoing)])
+                self._transmit(outgoing, self._outbox.payload(outgoing))
                 resent += 1
         return resent
 
@@ -117,7 +121,7 @@ class Sender:
                 self._acks_changed = True
 
     def release(self) -> None:
-        """Free what every receiver has acknowledged: chunks, stream entries, outbox files."""
+        """Free what every receiver has acknowledged: chunks and outbox files; entries go with the next one that is added."""
         with self._acks_lock:
             if not self._acks_changed:
                 return
@@ -128,15 +132,9 @@ class Sender:
             for outgoing in self._outbox
             if all(acks.get(receiver, 0) >= outgoing.seq for receiver in outgoing.receivers)
         ]
-        pipeline = self._connection.client.pipeline(transaction=False)
-        for outgoing in done:
-            if outgoing.size > INLINE_BYTES:
-                pipeline.unlink(*self._chunk_keys(outgoing))
-        for receiver, seq in acks.items():
-            pipeline.xtrim(
-                self._keys.data(receiver, self._me), minid=f"{self._incarnation}-{seq + 1}", approximate=False
-            )
-        pipeline.execute()
+        chunks = [key for outgoing in done if outgoing.size > INLINE_BYTES for key in self._chunk_keys(outgoing)]
+        if chunks:
+            self._connection.client.unlink(*chunks)
         for outgoing in done:
             self._outbox.discard(outgoing.seq)
 
@@ -175,18 +173,17 @@ class Sender:
             )
         )
         fields = {b"h": header, b"d": checksum([header]).encode(), **fields}
+        self._outbox.settle(outgoing)  # from here on it is visible, so it must be durable
         entry_id = f"{self._incarnation}-{outgoing.seq}"
-        client = self._connection.client
-        if len(outgoing.receivers) == 1:
-            receiver = outgoing.receivers[0]
-            try:
-                client.xadd(self._keys.data(receiver, self._me), cast(Any, fields), id=entry_id)
-            except redis.ResponseError as error:
-                self._check_refusal(receiver, entry_id, fields[b"d"], error)
-            return
-        pipeline = client.pipeline(transaction=False)
+        pipeline = self._connection.client.pipeline(transaction=False)
         for receiver in outgoing.receivers:
-            pipeline.xadd(self._keys.data(receiver, self._me), cast(Any, fields), id=entry_id)
+            pipeline.xadd(
+                self._keys.data(receiver, self._me),
+                cast(Any, fields),
+                id=entry_id,
+                minid=f"{self._incarnation}-{self._acks.get(receiver, 0) + 1}",
+                approximate=False,
+            )
         for receiver, reply in zip(outgoing.receivers, cast(Any, pipeline).execute(raise_on_error=False), strict=True):
             if isinstance(reply, Exception):
                 self._check_refusal(receiver, entry_id, fields[b"d"], reply)

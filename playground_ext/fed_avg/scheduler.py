@@ -21,7 +21,7 @@ from playground_ext.bus.envelope import Envelope
 from playground_ext.bus.tensors import TensorSpec, decode, describe_difference, encode, save_file, signature
 from playground_ext.errors import ConfigError, MalformedPayload, ModelMismatch
 from playground_ext.fed_avg.aggregation import StateDict, Update, weighted_average
-from playground_ext.party.outbox import storage_error
+from playground_ext.party.disk import storage_error
 from playground_ext.scheduler.base import Scheduler
 from playground_ext.scheduler.seeding import seed_everything
 
@@ -317,7 +317,7 @@ class FedAvgScheduler(Scheduler):
         try:
             save_file(self.model.state_dict(), path)
         except OSError as error:
-            raise storage_error(error, path, "save the final model") from error
+            raise storage_error(error, path.parent, "save the final model") from error
         logger.info("the final model is in %s", path)
         return path
 

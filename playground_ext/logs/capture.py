@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TextIO, cast
 
 from playground_ext.logs.record import Entry
@@ -23,6 +24,7 @@ logger = logging.getLogger("playground")
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 _LONGEST = 1 << 20  # characters of an unfinished line after which it counts as finished
+_EMIT = logging.StreamHandler.emit.__code__
 _plain = logging.Formatter()
 
 
@@ -160,7 +162,7 @@ class _Tee:
     def write(self, text: str) -> int:
         written = self.original.write(text)
         capture = self._capture
-        if capture is not None and text and not getattr(capture.muted, "on", False):
+        if capture is not None and text and not getattr(capture.muted, "on", False) and not _logged(sys._getframe(1)):
             self._record(capture, text)
         return written
 
@@ -207,6 +209,11 @@ class _Tee:
 
     def __iter__(self) -> Any:
         return iter(self.original)
+
+
+def _logged(caller: FrameType) -> bool:
+    """A handler that the user made meanwhile (`logging.basicConfig`) prints what our own handler has recorded."""
+    return caller.f_code is _EMIT and str(caller.f_locals["record"].name).split(".")[0] == logger.name
 
 
 def _unwrapped(stream: Any) -> Any:

@@ -35,8 +35,8 @@ class LogConsole:
 
     def __init__(self, party: str, stream: TextIO | None) -> None:
         self._party = party
-        self._stream = stream
-        self._terminal = stream is not None and stream.isatty()
+        self._stream = None if stream is None or stream.closed else stream
+        self._terminal = self._stream is not None and self._stream.isatty()
         self._lock = threading.Lock()
         self._status: str | None = None
         self._width = 0  # of the status line on the terminal

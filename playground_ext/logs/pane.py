@@ -101,7 +101,8 @@ class LogPane:
         with self._changed:
             self._cell = _Cell(self._parent())
             self._ended_at = None
-            if self._dirty:
+            if self._dirty or self._status is not None:
+                self._dirty = True
                 self._changed.notify_all()
 
     def _after_cell(self, _result: object = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import time
 import weakref
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from playground_ext.bus.keys import RunKeys
+from playground_ext.errors import ConfigError
 from playground_ext.logs.capture import Capture
 from playground_ext.logs.console import LogConsole
 from playground_ext.logs.merged import MergedLog
@@ -32,13 +34,22 @@ class LogSession:
     """Captures and publishes what this party says, and shows what all say: in a pane of the notebook, else on stderr.
 
     Nothing here raises because of the server or the disk: what goes wrong there is said in the log itself.
+
+    Raises:
+        ConfigError: a level that does not exist.
     """
 
     def __init__(self, party: str, file: Path, *, level: str = "INFO") -> None:
+        if level not in logging.getLevelNamesMapping():
+            raise ConfigError(
+                f"{level!r} is not a log level",
+                party=party,
+                next_step="set PLAYGROUND_LOG_LEVEL to DEBUG, INFO, WARNING or ERROR",
+            )
         self.party = party
         self.file = file
         self._level = level
-        self._pid = 0  # the process that started it; 0 while it does not run
+        self._running = False
         self._round: int | None = None
         self._last = 0  # number of the last line, once drained or stopped
         self._reader: LogReader | None = None
@@ -46,9 +57,9 @@ class LogSession:
 
     def start(self) -> None:
         """Begin to capture; own lines are shown, and kept until `publish`."""
-        if self._pid:
+        if self._running:
             return
-        self._pid = os.getpid()
+        self._running = True
         self._capture = Capture(level=self._level)
         self._capture.round = self._round
         shell = kernel_shell()
@@ -69,7 +80,7 @@ class LogSession:
 
     def publish(self, url: str, keys: RunKeys, nodes: Sequence[str]) -> None:
         """Ship what was kept and what comes, and show everybody's lines; again for another run of the task."""
-        if not self._pid:
+        if not self._running:
             return
         self._unread()
         if isinstance(self._view, LogPane):
@@ -85,24 +96,24 @@ class LogSession:
     @round.setter
     def round(self, value: int | None) -> None:
         self._round = value
-        if self._pid:
+        if self._running:
             self._capture.round = value
 
     def status(self, text: str | None) -> None:
         """Show one live line below the log, replaced in place; None removes it. It is neither published nor kept."""
-        if self._pid:
+        if self._running:
             self._view.status(text)
 
     def error(self, text: str) -> str | None:
         """Publish an error before returning; its id in the stream (the server's order), None if it was not shipped."""
-        if not self._pid:
+        if not self._running:
             return None
         self._capture.finish_lines()
         return self._writer.error((time.time(), "ERROR", self._round, "error", text), ANSWER)
 
     def drain(self, timeout: float = 2.0) -> int:
         """Wait until all said so far is in the file and on the server; return the number of this party's last line."""
-        if self._pid:
+        if self._running:
             self._capture.finish_lines()
             self._writer.flush(timeout)
             self._last = self._writer.seq
@@ -110,13 +121,13 @@ class LogSession:
 
     def wait_for(self, last: Mapping[str, int], timeout: float = 10.0) -> list[str]:
         """Wait until these parties' lines are shown up to these numbers (from `drain`); return the parties missing."""
-        return self._merged.wait_for(last, timeout) if self._pid else []
+        return self._merged.wait_for(last, timeout) if self._running else []
 
     def stop(self) -> None:
         """Show everything that was said until now, and give the streams, the logger and the notebook back."""
-        if not self._pid:
+        if not self._running:
             return
-        self._pid = 0
+        self._running = False
         atexit.unregister(self.stop)
         _live.discard(self)
         with ExitStack() as last:  # each of these happens, even if Ctrl-C ends the one before
@@ -152,7 +163,7 @@ class LogSession:
 
     def _forget(self) -> None:
         """In a forked child: threads, connections and queue are the parent's; the original streams work as before."""
-        self._pid = 0
+        self._running = False
         self._reader = None
         self._writer.forget()
         self._capture.forget()

@@ -43,6 +43,7 @@ class Shipper:
         self._connection: Connection | None = None
         self._waiting = _Bounded(KEPT_BYTES)
         self._shipped = _Bounded(KEPT_BYTES // 2)  # for a server that comes back without its data
+        self._last_id = ""  # of the last batch shipped
         self._total_bytes = 0  # shipped
         self._total = 0
         self._retry_at = 0.0
@@ -114,7 +115,7 @@ class Shipper:
         for reply in pipeline.execute(raise_on_error=False):
             if isinstance(reply, Exception):
                 raise reply
-            entry_id = _text(reply)
+            entry_id = self._last_id = _text(reply)
             batch = self._waiting.popleft()
             self._shipped.add(batch)
             self._total += 1
@@ -124,8 +125,8 @@ class Shipper:
     def _connect(self, url: str) -> Connection:
         connection = Connection(url, name=f"{self._name}-log-writer", timeout=TIMEOUT)
         try:
-            if self._shipped.batches and not connection.client.exists(self._key):
-                self._waiting.addleft(self._shipped)
+            if self._shipped.batches and not connection.client.xrange(self._key, self._last_id, self._last_id):
+                self._waiting.addleft(self._shipped)  # the data is lost, even if others have written again
         except BaseException:
             connection.close()
             raise

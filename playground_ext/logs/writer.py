@@ -185,6 +185,7 @@ class LogWriter:
             if self._absent:
                 self._absent = False
                 self._say("INFO", "the server takes log lines again")
+                self._shipper.ship()
         elif not self._absent and time.monotonic() - since >= patience:
             self._absent = True
             self._say(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from playground_ext.errors import StorageError
-from playground_ext.party.outbox import storage_error, sync_folder
+from playground_ext.party.disk import storage_error, sync_folder
 
 __all__ = ["Checkpoints"]
 
@@ -43,7 +43,7 @@ class Checkpoints:
         except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
             aside.unlink(missing_ok=True)
             cause = error if isinstance(error, OSError) else _write_error(error)
-            raise storage_error(cause, path, f"write the checkpoint of round {round}").located(round=round) from error
+            raise storage_error(cause, self._folder, f"write the checkpoint of round {round}").located(round=round) from error
         for old in self.rounds()[:-KEPT]:
             self._path(old).unlink(missing_ok=True)
 
@@ -64,7 +64,7 @@ class Checkpoints:
         try:
             return cast("dict[str, Any]", torch.load(path, weights_only=True))
         except OSError as error:
-            raise storage_error(error, path, f"read the checkpoint of round {round}") from error
+            raise storage_error(error, self._folder, f"read the checkpoint of round {round}") from error
         except Exception as error:  # whatever a damaged zip makes torch raise
             raise StorageError(
                 f"the checkpoint of round {round} cannot be read ({path}): {error}",

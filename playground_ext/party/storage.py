@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playground_ext import settings
-from playground_ext.party.outbox import storage_error
+from playground_ext.party.disk import storage_error
 
 __all__ = ["PartyFolder", "RunFolder"]
 
@@ -82,5 +82,5 @@ def private_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise storage_error(error, path / "", "create a folder") from error
+        raise storage_error(error, path, "create a folder") from error
     return path

@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 from playground_ext.errors import ConfigError
 from playground_ext.party.context import current, from_environment
 from playground_ext.party.identity import Party
+from playground_ext.scheduler.data_checker import DataChecker, compare_verifications, verification
+from playground_ext.scheduler.metric_sets import MetricSet, MetricSets
 from playground_ext.scheduler.metrics import TensorBoardWriter
 from playground_ext.scheduler.result import RoundReport, TaskResult
 from playground_ext.scheduler.seeding import seed_everything
@@ -51,6 +53,7 @@ class Scheduler(ABC):
     initiator_role: ClassVar[str] = "initiator"
     collaborator_role: ClassVar[str] = "collaborator"
     kinds: ClassVar[tuple[str, ...]] = ()  # of data messages
+    data_checker: DataChecker | None = None  # run at check-in
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class Scheduler(ABC):
         self.seed = seed
         self.current_round = 0
         self._session: Session | None = None
+        self._metric_sets = MetricSets()
 
     # -- what users may override ------------------------------------------------------------------------------------
 
@@ -158,6 +162,11 @@ class Scheduler(ABC):
         """TensorBoard's interface; scalars also go to metrics.csv and to everybody who watches the task."""
         return TensorBoardWriter(self.session.metrics, lambda: self.current_round)
 
+    def get_metrics(self, name: str) -> MetricSet:
+        """A metric set of `register_metrics`. Raises ConfigError: there is none; the message lists those there are."""
+        metrics = self.session.metrics
+        return self._metric_sets.get(name, type(self), metrics, lambda: self.current_round)
+
     # -- what algorithms implement ----------------------------------------------------------------------------------
 
     @abstractmethod
@@ -193,6 +202,7 @@ class Scheduler(ABC):
         my_role = self.initiator_role if party.is_initiator else self.collaborator_role
         self.current_round = 0
         self._reports: list[RoundReport] = []
+        self._metric_sets = MetricSets()
         meta = {"algorithm": self._algorithm(), "scheduler": type(self).__name__, "arguments": self._arguments()}
         with Session(party, role=my_role, meta=meta, kinds=self.kinds) as session:
             self._session = session
@@ -201,11 +211,16 @@ class Scheduler(ABC):
                 seed_everything(self.seed, party.id, 0)
                 self._prepare()
                 self.validate_context()
-            session.check_in(self._check_in(), self._compare)
+                checked = verification(self.data_checker, party.task)
+            session.check_in({**self._check_in(), **checked}, self._compare_all)
             began = time.monotonic()
             model_file = self._play()
             result = self._result(session, model_file, time.monotonic() - began)
         return result
+
+    def _compare_all(self, check_ins: Mapping[str, Mapping[str, Any]]) -> None:
+        compare_verifications(check_ins)
+        self._compare(check_ins)
 
     def _with_leader(self, party: Party, role: str | None) -> Party:
         """Who initiates: whoever the role says, else the first of `nodes`."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from playground_ext.errors import ConfigError
-from playground_ext.party.outbox import storage_error
+from playground_ext.party.disk import storage_error
 
 __all__ = ["MetricPoint", "Metrics", "TensorBoardWriter"]
 
@@ -32,7 +32,7 @@ class Metrics:
     def __init__(self, party: str, folder: Path, publish: Callable[[bytes], None]) -> None:
         self.points: list[MetricPoint] = []
         self._party = party
-        self._folder = folder
+        self.folder = folder
         self._publish = publish
         self._events: Any = None
 
@@ -60,7 +60,7 @@ class Metrics:
         if self._events is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._events = SummaryWriter(str(self._folder), flush_secs=10)
+            self._events = SummaryWriter(str(self.folder), flush_secs=10)
         return self._events
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class Metrics:
             self._events = None
 
     def _append_csv(self, points: list[MetricPoint]) -> None:
-        path = self._folder / "metrics.csv"
+        path = self.folder / "metrics.csv"
         try:
             with path.open("a", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
@@ -77,7 +77,7 @@ class Metrics:
                     writer.writerow(["time", "party", "round", "name", "value"])
                 writer.writerows([f"{p.time:.3f}", p.party, p.round, p.name, repr(p.value)] for p in points)
         except OSError as error:
-            raise storage_error(error, path, "write the metrics") from error
+            raise storage_error(error, self.folder, "write the metrics") from error
 
 
 class TensorBoardWriter:

@@ -43,9 +43,10 @@ values = np.random.default_rng(1).random(60_000)
 
 def meet(name):
     with Connection(url) as connection:
-        connection.client.rpush(name, *["here"] * len(nodes))
+        for node in nodes:
+            connection.client.rpush(name + node, party)
         for _ in nodes:
-            connection.client.blpop(name, timeout=10)
+            connection.client.blpop(name + party, timeout=10)
 
 def loop(log, seconds):
     lines = int({rate} * {period})

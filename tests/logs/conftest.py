@@ -63,20 +63,35 @@ class ThisPython(AsyncKernelManager):  # type: ignore[misc]
         return KernelSpec(argv=argv, display_name="test", language="python")
 
 
+class _Completing(NotebookClient):  # type: ignore[misc]
+    async def async_execute_cell(self, *arguments: Any, **options: Any) -> Any:
+        cell = asyncio.ensure_future(super().async_execute_cell(*arguments, **options))
+        while not cell.done():
+            self.kc.complete("impo")
+            await asyncio.wait([cell], timeout=0.1)
+        return await cell
+
+
 class Notebooks:
     """Runs notebooks as papermill would, and reads what they saved."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, *notebooks: Sequence[str], timeout: float = 60) -> list[Any]:
-        """One notebook per list of cells, all at once."""
+    def run(self, *notebooks: Sequence[str], allow_errors: bool = False, completing: bool = False) -> list[Any]:
+        """One notebook per list of cells, all at once; `completing`: with Tab pressed again and again meanwhile."""
 
         def execute(cells: Sequence[str]) -> Any:
             code = [nbformat.v4.new_code_cell(textwrap.dedent(cell)) for cell in cells]
             notebook = nbformat.v4.new_notebook(cells=code)
             resources = {"metadata": {"path": str(self.folder)}}
-            client = NotebookClient(notebook, timeout=timeout, kernel_manager_class=ThisPython, resources=resources)
+            client = (_Completing if completing else NotebookClient)(
+                notebook,
+                timeout=60,
+                allow_errors=allow_errors,
+                kernel_manager_class=ThisPython,
+                resources=resources,
+            )
             asyncio.run(client.async_execute())
             return notebook
 

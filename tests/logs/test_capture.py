@@ -81,6 +81,23 @@ def test_a_child_logger_is_captured(captured: Captured) -> None:
     assert captured.texts == ["from a module"]
 
 
+def test_a_handler_of_the_user_does_not_double_the_line(captured: Captured, capsys: pytest.CaptureFixture[str]) -> None:
+    captured.listen()
+    handler = logging.StreamHandler()
+    other = logging.getLogger("somebody-else")
+    for one in (logger, other):
+        one.addHandler(handler)
+    try:
+        logger.warning("once")
+        other.warning("by another logger")
+    finally:
+        for one in (logger, other):
+            one.removeHandler(handler)
+
+    assert captured.texts == ["once", "by another logger"]
+    assert capsys.readouterr().err == "once\nby another logger\n"
+
+
 def test_print_becomes_whole_lines_and_still_prints(captured: Captured, capsys: pytest.CaptureFixture[str]) -> None:
     captured.listen()
     print("epoch", 1, end=" ")

@@ -1,0 +1,166 @@
+"""Round trips between two processes, against a raw unix socket that moves the same bytes; and what a broadcast costs.
+
+    python tests/benchmarks/bench_bus.py
+
+The baseline receives into a fresh buffer, because a state dict that was received belongs to the receiver.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import statistics
+import struct
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measure import interleaved, table
+
+from playground_ext.bus.connection import Connection
+from playground_ext.bus.keys import RunKeys
+from playground_ext.bus.mailbox import Mailbox
+from playground_ext.bus.server import EmbeddedServer
+from playground_ext.bus.tensors import decode, encode
+from playground_ext.party.outbox import Outbox
+
+KEYS = RunKeys("bench", "run")
+SIZES = {"5 KB": 5_000, "10 MB": 10_000_000, "100 MB": 100_000_000}
+TRIPS = {"5 KB": 200, "10 MB": 10, "100 MB": 3}
+
+
+class NoGuard:
+    def check(self) -> None:
+        return None
+
+    def last_word(self, party: str) -> str:
+        return ""
+
+    def wait(self, timeout: float) -> None:
+        time.sleep(timeout)
+
+
+def mailbox(url: str, me: str, peer: str, folder: Path, *, durable: bool) -> Mailbox:
+    outbox = Outbox(folder / me, durable=durable)
+    return Mailbox(url, KEYS, me, [peer], incarnation=int(time.time() * 1e6), outbox=outbox, guard=NoGuard(), kinds=("ping",))
+
+
+def state_dict(size: int) -> dict[str, torch.Tensor]:
+    layers = 1 if size < 100_000 else 40
+    return {f"layer{n}.weight": torch.randn(size // 4 // layers) for n in range(layers)}
+
+
+def echo_mailbox(url: str, folder: Path, durable: bool, trips: int) -> None:
+    """The other side: receive a state dict, send it back."""
+    torch.set_num_threads(1)
+    box = mailbox(url, "bob", "alice", folder, durable=durable)
+    for trip in range(1, trips + 1):
+        state = decode(box.receive("alice", "ping", round=trip, timeout=60).payload)
+        box.acknowledged("alice", *box.cursors["alice"])
+        box.send("alice", "ping", encode(state), round=trip)
+
+
+def time_mailbox(server: EmbeddedServer, size: str, durable: bool) -> float:
+    """Median seconds of a round trip."""
+    Connection(server.url).client.flushall()
+    trips = TRIPS[size] + 3
+    state = state_dict(SIZES[size])
+    with tempfile.TemporaryDirectory() as folder:
+        process = _fork(echo_mailbox, server.url, Path(folder), durable, trips)
+        box = mailbox(server.url, "alice", "bob", Path(folder), durable=durable)
+        seconds = []
+        for trip in range(1, trips + 1):
+            started = time.perf_counter()
+            box.send("bob", "ping", encode(state), round=trip)
+            decode(box.receive("bob", "ping", round=trip, timeout=60).payload)
+            seconds.append(time.perf_counter() - started)
+            box.acknowledged("bob", *box.cursors["bob"])
+        process.join()
+    return statistics.median(seconds[3:])
+
+
+def exchange(sock: socket.socket) -> np.ndarray[Any, Any]:
+    """Receive one message into a buffer of its own."""
+    head = sock.recv(8, socket.MSG_WAITALL)
+    buffer = np.empty(struct.unpack("<Q", head)[0], dtype=np.uint8)
+    view, filled = buffer.data, 0
+    while filled < len(buffer):
+        filled += sock.recv_into(view[filled:])
+    return buffer
+
+
+def echo_raw(path: str, trips: int) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
+        for _ in range(trips):
+            message = exchange(sock)
+            sock.sendall(struct.pack("<Q", len(message)))
+            sock.sendall(message)
+
+
+def time_raw(size: str) -> float:
+    """Median seconds of a round trip of as many bytes."""
+    trips = TRIPS[size] + 3
+    payload = np.random.default_rng(0).bytes(SIZES[size])
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        path = str(Path(folder) / "s")
+        listener.bind(path)
+        listener.listen()
+        process = _fork(echo_raw, path, trips)
+        sock, _ = listener.accept()
+        with sock:
+            for _ in range(trips):
+                started = time.perf_counter()
+                sock.sendall(struct.pack("<Q", len(payload)))
+                sock.sendall(payload)
+                exchange(sock)
+                seconds.append(time.perf_counter() - started)
+        process.join()
+    return statistics.median(seconds[3:])
+
+
+def broadcast_memory(server: EmbeddedServer, receivers: int = 16, size: int = 10_000_000) -> float:
+    """How much the server's memory grows, in payloads."""
+    Connection(server.url).client.flushall()
+    names = [f"party-{n}" for n in range(receivers)]
+    with tempfile.TemporaryDirectory() as folder:
+        outbox = Outbox(Path(folder), durable=False)
+        box = Mailbox(server.url, KEYS, "alice", names, incarnation=1, outbox=outbox, guard=NoGuard(), kinds=("ping",))
+        before = server.memory()
+        box.send(names, "ping", encode(state_dict(size)), round=1)
+        return (server.memory() - before) / size
+
+
+def _fork(target: Any, *arguments: Any) -> Any:
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    rows = []
+    with EmbeddedServer() as server:
+        for size in SIZES:
+            medians = interleaved(
+                {
+                    "raw": lambda size=size: time_raw(size),  # type: ignore[misc]
+                    "bus": lambda size=size: time_mailbox(server, size, False),  # type: ignore[misc]
+                    "durable": lambda size=size: time_mailbox(server, size, True),  # type: ignore[misc]
+                }
+            )
+            raw, bus, durable = (medians[side] * 1000 for side in ("raw", "bus", "durable"))
+            goal = {"5 KB": "at most 0.35 ms", "10 MB": "at most 2.0", "100 MB": "at most 2.5"}[size]
+            rows.append((f"{size} round trip", f"{bus:.3f} ms", f"{bus / raw:.2f} x raw socket ({raw:.3f} ms)", goal))
+            rows.append((f"{size}, outbox fsynced", f"{durable:.3f} ms", f"{durable / raw:.2f} x raw socket", "-"))
+        growth = statistics.median(broadcast_memory(server) for _ in range(3))
+    rows.append(("10 MB to 16 receivers", f"{growth:.2f} x payload", "server memory", "at most 1.5"))
+    table("bus: two processes over the unix socket of the embedded server, medians of 5 interleaved repetitions", rows)
+
+
+if __name__ == "__main__":
+    main()
