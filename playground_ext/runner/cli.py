@@ -134,7 +134,7 @@ def new(
         made = copy_template(find_template(template), folder, installed_kernels())
         typer.echo(f"{folder} holds your copy of {template}:")
         for name, role in made.roles.items():
-            typer.echo(f"  {role.notebook:<24} {name}, {role.count} of it")
+            typer.echo(f"  {role.notebook:<24} run by {role.count} {name}{'s' if role.count > 1 else ''}")
         typer.echo(f"\nEdit the notebooks, then: playground run {folder}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 from pathlib import Path
@@ -11,8 +12,10 @@ from playground_ext.runner.notebook import Failure
 from playground_ext.runner.outcome import Outcome
 from playground_ext.runner.report import accuracy_by_round
 
-__all__ = ["closing_text"]
+__all__ = ["closing_text", "fold"]
 
+_OUR_FRAME = re.compile(r"File \S*playground_ext[/\\]")
+_FIRST_ROUNDS, _LAST_ROUNDS = 5, 15  # shown of a long run
 _LONGEST_TRACEBACK = 60  # lines on the terminal; junit.xml and the notebook hold all
 
 
@@ -46,17 +49,30 @@ def _head(outcome: Outcome) -> str:
 
 def _failure(first: Failure, outcome: Outcome) -> str:
     others = [party for party, failure in outcome.failures.items() if party != first.party and not failure.consequence]
-    lines = first.traceback.splitlines()
+    lines = fold(first.traceback).splitlines()
     if len(lines) > _LONGEST_TRACEBACK:
         half = _LONGEST_TRACEBACK // 2
         lines = [*lines[:half], f"… {len(lines) - 2 * half} lines, see {first.notebook.name}", *lines[-half:]]
-    text = f"{first.party} failed{' first' if others else ''} in {first.place}\n\n" + "\n".join(
-        f"  {line}" for line in lines
-    )
-    summary = f"{first.error}: {first.message}".rstrip(": ")
-    if not any(summary.splitlines()[0] in line for line in lines[-4:]):
-        text += f"\n\n  {summary}"
-    return text + (f"\n\nafter it also failed: {', '.join(others)}" if others else "")
+    if not any(first.headline in line for line in lines):
+        lines += [first.headline]
+    shown = "\n".join(f"  {line}".rstrip() for line in lines)
+    text = f"{first.party} failed{' first' if others else ''} in {first.place}\n\n{shown}"
+    return text + (f"\n\nAfter it also failed: {', '.join(others)}" if others else "")
+
+
+def fold(traceback: str) -> str:
+    """An IPython traceback without the frames inside this package: the reader's own code is what can be mended."""
+    blocks: list[str] = []
+    folded = 0
+    for block in traceback.split("\n\n"):
+        if _OUR_FRAME.match(block):
+            folded += 1
+            continue
+        if folded:
+            blocks.append(f"… {folded} frame{'s' if folded > 1 else ''} inside playground_ext")
+            folded = 0
+        blocks.append(block)
+    return "\n\n".join(blocks)
 
 
 def _accuracy(outcome: Outcome) -> list[str]:
@@ -67,7 +83,12 @@ def _accuracy(outcome: Outcome) -> list[str]:
     width = max(10, *(len(party) for party in found))
     values = {party: {int(entry["round"]): entry["accuracy"] for entry in entries} for party, entries in found.items()}
     lines = ["  round  " + "  ".join(party.rjust(width) for party in found)]
+    hidden = rounds[_FIRST_ROUNDS:-_LAST_ROUNDS] if len(rounds) > _FIRST_ROUNDS + _LAST_ROUNDS else []
     for number in rounds:
+        if number in hidden:
+            if number == hidden[0]:
+                lines.append(f"  … {len(hidden)} more rounds, see metrics.csv")
+            continue
         cells = (f"{values[party][number]:.2%}" if number in values[party] else "" for party in found)
         lines.append(f"  {number:>5}  " + "  ".join(cell.rjust(width) for cell in cells))
     return lines

@@ -16,6 +16,7 @@ from playground_ext.runner.kernel import PLAIN_KERNEL, installed_kernels
 from playground_ext.runner.plan import Party, choose_folder, make_plan, prepare
 from playground_ext.runner.report import summary, write_reports, write_running
 from playground_ext.runner.templates import find_template
+from playground_ext.runner.view import Output
 
 __all__ = ["run_command"]
 
@@ -39,7 +40,7 @@ def run_command(
         StorageError: the run folder cannot be written.
     """
     plan = make_plan(find_template(name), parties=parties, assignments=assignments, task=task)
-    stream = sys.stderr if as_json else sys.stdout
+    out = Output(sys.stderr if as_json else sys.stdout)
     events: SimpleQueue[tuple[str, object]] = SimpleQueue()
     with stop_signals(events), server_url() as (url, server):
         folder = choose_folder(plan.task, runs=settings.read().runs, output=output)
@@ -53,13 +54,18 @@ def run_command(
         values = prepare(plan, folder, kernel_for)
         write_running(plan, folder, server)
         outcome = run_federation(
-            plan, folder, values, kernels, url=url, server=server, stream=stream, timeout=timeout, events=events
+            plan, folder, values, kernels, url=url, server=server, output=out, timeout=timeout, events=events
         )
         problems = write_reports(outcome)
-    print("\n" + closing_text(outcome, problems), file=stream, flush=True)
+    _say(out, "\n" + closing_text(outcome, problems))
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode(summary(outcome)), indent=2).decode(), flush=True)
+        _say(Output(sys.stdout), msgspec.json.format(msgspec.json.encode(summary(outcome)), indent=2).decode())
     return outcome.exit_code or (1 if problems else 0)
+
+
+def _say(output: Output, text: str) -> None:
+    output.write(text + "\n")
+    output.flush()
 
 
 def choose_kernel(party: Party, named: str | None, language: str, installed: set[str], *, plain: bool) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_core.utils import run_sync
-from nbformat import NotebookNode, writes
+from nbformat import NotebookNode, from_dict, writes
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.log import logger
@@ -178,7 +178,7 @@ def _execute(nb_man: Any, kernel: Any, on_cell: Callable[[int, int], None] | Non
         if kernel.stopping:
             raise Stopped("the runner stopped this notebook")
         if cell.cell_type == "code":
-            kernel.code_cell = (kernel.code_cell or 0) + 1
+            kernel.begin_cell()
             if on_cell is not None:
                 on_cell(kernel.code_cell, count)
 
@@ -197,21 +197,24 @@ def _execute(nb_man: Any, kernel: Any, on_cell: Callable[[int, int], None] | Non
         code = kernel.wait(timeout=1.0)
         if isinstance(error, Stopped) or code is None:
             raise
-        died = KernelDied(code, kernel.log_tail())
-        _note_death(nb_man.nb, died)
         if kernel.stopping:
-            raise Stopped("the runner stopped this notebook and its kernel") from error
+            stopped = Stopped("the runner stopped this notebook and killed its kernel")
+            _note_end(nb_man.nb, stopped)
+            raise stopped from error
+        died = KernelDied(code, kernel.log_tail())
+        _note_end(nb_man.nb, died, died.log)
         raise died from error
     finally:
         run_sync(kernel.close)()
 
 
-def _note_death(notebook: NotebookNode, died: KernelDied) -> None:
-    """The cell that ran shows in the saved notebook that, and how, its kernel died."""
+def _note_end(notebook: NotebookNode, reason: Exception, log: str = "") -> None:
+    """The cell that ran shows in the saved notebook why its kernel could not say anything more."""
     code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     ran = [cell for cell in code_cells if cell.metadata.papermill.get("start_time")]
     if ran:
         ran[-1].metadata.papermill.update(status="failed", exception=True)
-        text = [f"KernelDied: {died}", *died.log.splitlines()]
-        output = NotebookNode(output_type="error", ename="KernelDied", evalue=str(died), traceback=text)  # type: ignore[no-untyped-call]
-        ran[-1].outputs.append(output)
+        name, text = type(reason).__name__, str(reason)
+        traceback = [f"{name}: {text}", *log.splitlines()]
+        output = {"output_type": "error", "ename": name, "evalue": text, "traceback": traceback}
+        ran[-1].outputs.append(from_dict(output))  # type: ignore[no-untyped-call]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import TextIO
 
 from playground_ext import settings
 from playground_ext.bus.connection import Connection, mask_password
@@ -24,12 +22,12 @@ from playground_ext.runner.outcome import Outcome
 from playground_ext.runner.parameters import Scalar
 from playground_ext.runner.plan import Plan
 from playground_ext.runner.progress import Board, Follower
-from playground_ext.runner.view import View, open_view
+from playground_ext.runner.view import Output, View, open_view
 
 __all__ = ["run_federation", "server_url", "stop_signals"]
 
 GRACE = 8.0  # seconds that the others get to show the first failure in their notebooks
-UNTIL_KILL = 1.4  # seconds between interrupting a kernel and killing it
+UNTIL_KILL = 1.7  # seconds between interrupting a kernel and killing it
 INTERRUPT_AGAIN = 0.5  # seconds; a kernel between two cells ignores the first interrupt
 GIVE_UP = 10.0  # seconds after killing that a notebook's thread gets to save it
 
@@ -77,7 +75,7 @@ def run_federation(
     *,
     url: str,
     server: str,
-    stream: TextIO = sys.stdout,
+    output: Output,
     timeout: float | None = None,
     events: SimpleQueue[tuple[str, object]] | None = None,
 ) -> Outcome:
@@ -92,8 +90,8 @@ def run_federation(
         timeout: seconds for the whole run; None: no limit.
         events: the queue of `stop_signals`.
     """
-    board = Board([(party.name, party.role) for party in plan.parties])
-    view = open_view(stream, board, f"{plan.template.title} · task {plan.task}")
+    board = Board([(party.name, party.role) for party in plan.parties], plan.rounds)
+    view = open_view(output, board, f"{plan.template.title} · task {plan.task}")
     outcome = Outcome(plan, folder, server, time.time(), board)
     sockets = PrivateFolder()
     follower = Follower(url, plan.task, plan.nodes, board, view.log)
@@ -166,7 +164,7 @@ class _Race:
             self._stop()
         elif name == "again":
             for run in alive:
-                run.kernel.stop()
+                run.kernel.stop_again()
         elif name == "kill":
             for run in alive:
                 run.kernel.kill()
@@ -199,12 +197,12 @@ class _Race:
             return
         outcome.failures[run.party] = failure
         stopped = run.kernel.stopping
-        outcome.board.end(run.party, "stopped" if stopped else f"failed: {failure.error}")
-        self._view.note(
-            f"{run.party} was stopped"
-            if stopped
-            else f"{run.party} failed: {failure.error}: {failure.message} ({failure.place})"
-        )
+        outcome.board.end(run.party, "stopped" if failure.consequence else f"failed: {failure.error}")
+        if stopped:
+            self._view.note(f"{run.party} was stopped")
+        else:
+            verb = "ended because of that" if failure.consequence else "failed"
+            self._view.note(f"{run.party} {verb}: {failure.headline} ({failure.place})")
         others = [other for other in self._runs.values() if not other.finished]
         if others and not stopped and not {"grace", "kill"} & self._due.keys():
             self._due["grace"] = time.monotonic() + GRACE

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ PLAIN_KERNEL = "python3"
 SHUTDOWN = 4.0  # seconds that a kernel gets to leave after its last cell before it is killed
 _MAX_SOCKET_PATH = 100  # bytes; sun_path holds 107 and a socket's number comes behind
 _LOG_TAIL = 4000  # characters
+_MISSED = 0.3  # seconds that a cell may take from the runner to the kernel
 
 quiet = logging.getLogger("playground_ext.runner.kernel")  # what jupyter_client and nbclient say, we say better
 quiet.addHandler(logging.NullHandler())
@@ -34,7 +36,7 @@ class KernelDied(RuntimeError):
     """The kernel's process ended by itself or was killed by somebody else."""
 
     def __init__(self, returncode: int, log: str) -> None:
-        super().__init__(f"the kernel died: {exit_reason(returncode)}")
+        super().__init__(exit_reason(returncode))
         self.returncode = returncode
         self.log = log  # the last things it wrote to its standard error
 
@@ -81,6 +83,8 @@ class PartyKernel:
             )
         self.code_cell: int | None = None  # the code cell that runs, from 1
         self.stopping = False
+        self._cell_began = 0.0  # on the monotonic clock
+        self._stopped_at = 0.0
         self._process: Any = None  # subprocess.Popen, or a provisioner's look-alike; the manager forgets it at the end
         self.manager = AsyncKernelManager(
             kernel_name=kernel_name,
@@ -114,10 +118,21 @@ class PartyKernel:
     def pid(self) -> int | None:
         return None if self._process is None else int(self._process.pid)
 
+    def begin_cell(self) -> None:
+        """Count the code cell that is about to be sent."""
+        self.code_cell = (self.code_cell or 0) + 1
+        self._cell_began = time.monotonic()
+
     def stop(self) -> None:
         """Interrupt the cell that runs; no further cell starts."""
         self.stopping = True
+        self._stopped_at = time.monotonic()
         self._signal(signal.SIGINT)
+
+    def stop_again(self) -> None:
+        """Interrupt a cell that was being sent at `stop` and so missed it; others are left to say goodbye."""
+        if self._stopped_at - self._cell_began < _MISSED:
+            self._signal(signal.SIGINT)
 
     def kill(self) -> None:
         self.stopping = True
@@ -162,13 +177,13 @@ class PartyKernel:
 def exit_reason(returncode: int) -> str:
     """An exit status in words."""
     if returncode >= 0:
-        return f"its process ended with exit status {returncode}"
+        return f"the kernel's process ended with exit status {returncode}"
     try:
         name = signal.Signals(-returncode).name
     except ValueError:
         name = f"signal {-returncode}"
     hint = " (if nobody did that, the system ran out of memory)" if name == "SIGKILL" else ""
-    return f"killed by {name}{hint}"
+    return f"the kernel was killed by {name}{hint}"
 
 
 def installed_kernels() -> set[str]:

@@ -14,7 +14,7 @@ from playground_ext.errors import PlaygroundError
 from playground_ext.runner.kernel import KernelDied, PartyKernel, close_event_loop
 from playground_ext.runner.parameters import Scalar
 
-__all__ = ["CONSEQUENCES", "Failure", "PartyRun", "find_line", "plain"]
+__all__ = ["CONSEQUENCES", "Failure", "PartyRun", "find_place", "plain"]
 
 START_TIMEOUT = 60  # seconds that a kernel gets to answer, and as much again for every eight kernels
 CONSEQUENCES = frozenset({"PartyFailed", "PartyDied", "RunReplaced"})  # a party that raises these is not the first
@@ -44,6 +44,11 @@ class Failure:
         """`collaborator-1.ipynb, cell [5], line 3`."""
         cell = "" if self.cell is None else f", cell [{self.cell}]"
         return f"{self.notebook.name}{cell}" + ("" if self.line is None else f", line {self.line}")
+
+    @property
+    def headline(self) -> str:
+        """`ValueError: broken data`: class and first line of the message."""
+        return f"{self.error}: {self.message.strip().partition(chr(10))[0]}".rstrip(": ")
 
 
 class PartyRun(threading.Thread):
@@ -110,7 +115,7 @@ class PartyRun(threading.Thread):
             finally:
                 file.save()
         except KernelDied as died:
-            self.failure = self._of("KernelDied", str(died), died.log or str(died))
+            self.failure = self._of("KernelDied", str(died), died.log)
         except PlaygroundError as error:
             self.failure = self._of(type(error).__name__, error.what, str(error))
         except Exception as error:
@@ -121,9 +126,8 @@ class PartyRun(threading.Thread):
 
     def _of_cell(self, error: Any) -> Failure:
         text = plain("\n".join(error.traceback) if not isinstance(error.traceback, str) else error.traceback)
-        return self._of(
-            error.ename, plain(error.evalue), text, cell=error.exec_count, line=find_line(text, error.exec_count)
-        )
+        cell, line = find_place(text, error.exec_count)
+        return self._of(error.ename, plain(error.evalue), text, cell=cell, line=line)
 
     def _of(
         self, error: str, message: str, traceback: str, *, cell: int | None = None, line: int | None = None
@@ -150,9 +154,10 @@ def plain(text: str) -> str:
     return _CONTROL.sub("", _ANSI.sub("", text))
 
 
-def find_line(traceback: str, cell: int | None) -> int | None:
-    """The line of the failing cell in an IPython traceback: of this cell's frames the last, else of any cell's."""
-    found = [(int(number), int(line)) for number, line in _CELL_LINE.findall(traceback)]
-    lines = [line for number, line in found if number == cell] or [line for _, line in found]
-    lines = lines or [int(line) for line in _TEMPORARY_LINE.findall(traceback)]
-    return lines[-1] if lines else None
+def find_place(traceback: str, cell: int | None) -> tuple[int | None, int | None]:
+    """Cell and line of the innermost frame that was typed into a notebook; `cell` is the one that was executed."""
+    found = _CELL_LINE.findall(traceback)
+    if found:
+        return int(found[-1][0]), int(found[-1][1])
+    lines = _TEMPORARY_LINE.findall(traceback)
+    return cell, int(lines[-1]) if lines else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,20 +52,7 @@ def first_failure(failures: list[Failure], fails: dict[str, dict[str, object]], 
     Consequences count only if there is nothing else: a party that another one's failure, or the runner, stopped.
     """
     known = {failure.party for failure in failures}
-    told = [
-        Failure(
-            party=party,
-            error=str(body.get("error", "failed")),
-            message="",
-            traceback=str(body.get("traceback", "")),
-            notebook=folder / f"{party}.ipynb",
-            at=float("inf"),
-            cell=_number(body.get("cell")),
-            line=_number(body.get("line")),
-        )
-        for party, body in fails.items()
-        if failures and party not in known
-    ]
+    told = [_told(party, body, folder) for party, body in fails.items() if failures and party not in known]
     candidates = [failure for failure in failures if not failure.consequence] or told or failures
 
     def moment(failure: Failure) -> tuple[float, int]:
@@ -76,5 +64,22 @@ def first_failure(failures: list[Failure], fails: dict[str, dict[str, object]], 
     return min(candidates, key=moment, default=None)
 
 
+def _told(party: str, body: dict[str, object], folder: Path) -> Failure:
+    """The failure of a party whose notebook went on, as the party told it to the others."""
+    error, _, message = str(body.get("error", "failed")).partition(": ")
+    return Failure(
+        party=party,
+        error=error,
+        message=message,
+        traceback=str(body.get("traceback", "")),
+        notebook=folder / f"{party}.ipynb",
+        at=float("inf"),
+        cell=_number(body.get("cell")),
+        line=_number(body.get("line")),
+    )
+
+
 def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+    """5 of `cell [5]`; None for a file's name."""
+    found = re.fullmatch(r"(?:cell )?\[?(\d+)\]?|line (\d+)", str(value))
+    return int(found[1] or found[2]) if found else None

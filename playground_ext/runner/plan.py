@@ -46,8 +46,16 @@ class Plan:
     def nodes(self) -> list[str]:
         return [party.name for party in self.parties]
 
-    def party(self, name: str) -> Party:
-        return next(party for party in self.parties if party.name == name)
+    @property
+    def parameters(self) -> dict[str, Scalar]:
+        """All parameters' values in this run."""
+        return {name: parameter.default for name, parameter in self.template.parameters.items()} | self.values
+
+    @property
+    def rounds(self) -> int | None:
+        """How many rounds will be run, if a parameter says so."""
+        rounds = self.parameters.get("max_rounds")
+        return rounds if isinstance(rounds, int) else None
 
 
 def make_plan(

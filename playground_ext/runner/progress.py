@@ -18,7 +18,7 @@ from playground_ext.bus.keys import RunKeys, TaskKeys
 from playground_ext.errors import PlaygroundError, ProtocolError
 from playground_ext.logs.record import Batch, LogRecord
 
-__all__ = ["Board", "Follower", "MetricPoint", "PartyRow"]
+__all__ = ["Board", "Follower", "MetricPoint", "PartyRow", "measure"]
 
 BLOCK = 500  # milliseconds that a read waits for something new
 COUNT = 500  # entries a read takes from each stream
@@ -60,10 +60,10 @@ class PartyRow:
 class Board:
     """The newest state of every party, all metric points, and who said first that it failed. Any thread may call."""
 
-    def __init__(self, parties: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, parties: Sequence[tuple[str, str]], rounds: int | None = None) -> None:
         self._lock = threading.Lock()
         now = time.time()
-        self._rows = {party: PartyRow(party, role, began=now) for party, role in parties}
+        self._rows = {party: PartyRow(party, role, began=now, rounds=rounds) for party, role in parties}
         self.points: list[MetricPoint] = []
         self.fails: dict[str, dict[str, Any]] = {}  # the first `fail` message of each party
         self.joined: set[str] = set()
@@ -93,8 +93,9 @@ class Board:
 
     def metric(self, point: MetricPoint) -> None:
         self.points.append(point)
-        if point.name in ("accuracy", "loss"):
-            self._set(point.party, **{point.name: point.value})
+        name = measure(point.name)
+        if name is not None:
+            self._set(point.party, **{name: point.value})
 
     def _set(self, party: str, **changes: Any) -> None:
         with self._lock:
@@ -195,6 +196,12 @@ class Follower(threading.Thread):
         else:
             sender = key.rsplit(":", 1)[1]
             self._board.control(decode_control(sender, entry_id, fields))
+
+
+def measure(name: str) -> str | None:
+    """`accuracy` or `loss` if a metric's name says so: `accuracy`, `test/accuracy`, `train/loss`."""
+    last = name.rsplit("/", 1)[-1]
+    return last if last in ("accuracy", "loss") else None
 
 
 def _points(fields: dict[bytes, bytes]) -> list[MetricPoint]:

@@ -17,6 +17,7 @@ import msgspec
 from playground_ext.runner.notebook import plain
 from playground_ext.runner.outcome import Outcome
 from playground_ext.runner.plan import Party, Plan
+from playground_ext.runner.progress import measure
 
 __all__ = ["FORMAT", "accuracy_by_round", "final_model", "summary", "write_reports", "write_running"]
 
@@ -87,7 +88,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 3),
         "folder": str(outcome.folder),
         "server": outcome.server,
-        "parameters": {name: one.default for name, one in plan.template.parameters.items()} | plan.values,
+        "parameters": plan.parameters,
         "parties": parties,
         "first_failure": None if first is None else first.party,
         "accuracy": accuracy_by_round(outcome),
@@ -99,7 +100,7 @@ def accuracy_by_round(outcome: Outcome) -> dict[str, list[dict[str, float]]]:
     """Per party that reported one, its accuracy after each round, in order."""
     table: dict[str, dict[int, float]] = {}
     for point in outcome.board.points:
-        if point.name == "accuracy" and point.round is not None:
+        if measure(point.name) == "accuracy" and point.round is not None:
             table.setdefault(point.party, {})[point.round] = point.value
     return {
         party: [{"round": number, "accuracy": value} for number, value in sorted(table[party].items())]
@@ -110,7 +111,7 @@ def accuracy_by_round(outcome: Outcome) -> dict[str, list[dict[str, float]]]:
 
 def final_model(outcome: Outcome) -> Path | None:
     """The final model as the initiator kept it, else as the first party that has one."""
-    found = (_party_folder(outcome, party) / "results" / "model.safetensors" for party in outcome.plan.parties)
+    found = (_results(outcome, party) / "model.safetensors" for party in outcome.plan.parties)
     return next((path for path in found if path.is_file()), None)
 
 
@@ -161,11 +162,11 @@ def _write_junit(outcome: Outcome) -> None:
         )
         failure = outcome.failures.get(party.name)
         if first is not None and first.party == party.name and outcome.signal is None:
-            message = plain(f"{first.error}: {first.message} ({first.place})")
+            message = plain(f"{first.headline} ({first.place})")
             node = ElementTree.SubElement(case, "failure", type=first.error, message=message)
             node.text = plain(f"{first.place}\n\n{first.traceback}")
         elif failure is not None:
-            reason = "the run was interrupted" if outcome.signal is not None else f"{failure.error}: {failure.message}"
+            reason = "the run was interrupted" if outcome.signal is not None else failure.headline
             ElementTree.SubElement(case, "skipped", message=plain(reason))
             skipped += 1
         ElementTree.SubElement(case, "system-out").text = str(outcome.folder / f"{party.name}.ipynb")
@@ -182,7 +183,7 @@ def _write_junit(outcome: Outcome) -> None:
 
 def _copy_events(outcome: Outcome) -> None:
     for party in outcome.plan.parties:
-        for path in sorted((_party_folder(outcome, party) / "results").rglob("events.out.tfevents.*")):
+        for path in sorted(_results(outcome, party).rglob("events.out.tfevents.*")):
             target = outcome.folder / "tensorboard" / party.name
             target.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target / path.name)
@@ -220,6 +221,11 @@ def _party_status(outcome: Outcome, party: str) -> str:
 
 def _party_folder(outcome: Outcome, party: Party) -> Path:
     return outcome.folder / "parties" / outcome.plan.task / party.name
+
+
+def _results(outcome: Outcome, party: Party) -> Path:
+    """A party's results of this run, or of its newest where no run was seen."""
+    return _party_folder(outcome, party) / (outcome.board.run or "latest") / "results"
 
 
 def _iso(moment: float) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 from playground_ext.logs.record import LogRecord
 from playground_ext.runner.progress import Board, PartyRow
@@ -13,14 +14,51 @@ from playground_ext.runner.progress import Board, PartyRow
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["PlainView", "TerminalView", "View", "format_record", "open_view"]
+__all__ = ["Output", "PlainView", "TerminalView", "View", "format_record", "open_view"]
 
 REFRESH = 4  # times a second
 LINES_AT_ONCE = 100  # log lines of one batch that a terminal shows; nobody reads more, and logs.jsonl has them
 
 
+class Output:
+    """A text stream that may break (a closed pipe, a terminal that is gone, a full disk): then the rest is dropped.
+
+    How a run ends must not depend on whether somebody still reads what it says.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):
+            self._discard()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._discard()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def _discard(self) -> None:
+        """What is still buffered goes nowhere, or the interpreter would fail again when it ends."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
 class View(Protocol):
-    """Shows a run. What cannot be written (a closed pipe, a terminal that is gone) is dropped: the run goes on."""
+    """Shows a run; any thread may call."""
 
     def start(self) -> None: ...
     def log(self, records: list[LogRecord]) -> None: ...
@@ -31,8 +69,8 @@ class View(Protocol):
 class PlainView:
     """One line per log line, and one for everything the runner itself has to say."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -48,21 +86,21 @@ class PlainView:
         pass
 
     def _write(self, text: str) -> None:
-        with self._lock, contextlib.suppress(OSError, ValueError):
-            self._stream.write(text)
-            self._stream.flush()
+        with self._lock:
+            self._output.write(text)
+            self._output.flush()
 
 
 class TerminalView:
     """A table that rich keeps up to date at the bottom, the log scrolling above it."""
 
-    def __init__(self, stream: TextIO, board: Board, title: str) -> None:
+    def __init__(self, output: Output, board: Board, title: str) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self._board = board
         self._title = title
-        self._console = Console(file=stream, highlight=False)
+        self._console = Console(file=cast(TextIO, output), highlight=False)
         self._live = Live(
             get_renderable=self._table,
             console=self._console,
@@ -72,8 +110,7 @@ class TerminalView:
         )
 
     def start(self) -> None:
-        with _unbroken():
-            self._live.start()
+        self._live.start()
 
     def log(self, records: list[LogRecord]) -> None:
         from rich.text import Text
@@ -86,18 +123,15 @@ class TerminalView:
             style = {"WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}.get(record.level, "")
             text.append(format_record(record) + "\n", style)
         text.right_crop(1)
-        with _unbroken():
-            self._console.print(text, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
     def note(self, text: str) -> None:
         from rich.text import Text
 
-        with _unbroken():
-            self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(text), soft_wrap=True)
 
     def stop(self) -> None:
-        with _unbroken():
-            self._live.stop()
+        self._live.stop()
 
     def _table(self) -> Table:
         from rich.table import Table
@@ -118,13 +152,14 @@ class TerminalView:
         return table
 
 
-def open_view(stream: TextIO, board: Board, title: str) -> View:
-    """A live table where `stream` is a terminal that can show one, plain lines otherwise."""
-    if not stream.isatty():
-        return PlainView(stream)
+def open_view(output: Output, board: Board, title: str) -> View:
+    """A live table where `output` is a terminal that can show one, plain lines otherwise."""
+    if not output.isatty():
+        return PlainView(output)
     from rich.console import Console
 
-    return PlainView(stream) if Console(file=stream).is_dumb_terminal else TerminalView(stream, board, title)
+    dumb = Console(file=cast(TextIO, output)).is_dumb_terminal
+    return PlainView(output) if dumb else TerminalView(output, board, title)
 
 
 def format_record(record: LogRecord) -> str:
@@ -149,9 +184,3 @@ def _round(row: PartyRow) -> str:
 def _value(row: PartyRow, measure: str) -> str:
     value: Any = getattr(row, measure)
     return "" if value is None else f"{value:.2%}" if measure == "accuracy" else f"{value:.4f}"
-
-
-@contextlib.contextmanager
-def _unbroken() -> Iterator[None]:
-    with contextlib.suppress(OSError, ValueError):
-        yield

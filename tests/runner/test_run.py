@@ -98,7 +98,7 @@ def test_a_kernel_that_dies_is_reported_with_its_signal(playground, make_folder)
 
     assert code == 1
     assert "alice failed in alice.ipynb, cell [2]" in output
-    assert "the kernel died: killed by SIGKILL" in output
+    assert "KernelDied: the kernel was killed by SIGKILL" in output
     assert "last words" in playground.text_of("alice")
     assert "KernelDied" in playground.text_of("alice")
     assert "SIGKILL" in (playground.run_folder / "junit.xml").read_text()

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import msgspec
+import pytest
+
+from playground_ext.bus.connection import Connection
+from playground_ext.bus.envelope import encode_control
+from playground_ext.bus.keys import TaskKeys
+from playground_ext.bus.server import EmbeddedServer
+from playground_ext.logs.record import Batch, LogRecord, encode_batch
+from playground_ext.runner.progress import Board, Follower, MetricPoint
+from playground_ext.runner.view import LINES_AT_ONCE, Output, TerminalView, format_record
+
+TASK = TaskKeys("t")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with EmbeddedServer() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server):
+    with Connection(server.url) as connection:
+        connection.client.flushall()
+        yield connection.client
+
+
+def open_run(client, run):
+    client.set(TASK.run, run)
+    client.xadd(TASK.runs, {"run": run})
+    return TASK.of(run)
+
+
+def line(text, round=None, level="INFO"):
+    return LogRecord(time=time.time(), party="a", level=level, round=round, seq=1, source="log", text=text)
+
+
+def log(client, keys, text):
+    batch = Batch(party="a", session=1, first=1, last=1, errors=0, data=encode_batch([line(text)]))
+    client.xadd(keys.log, batch.fields())
+
+
+def follow(server):
+    board = Board([("a", "aggregator"), ("b", "collaborator")], rounds=5)
+    texts: list[str] = []
+    seen = threading.Event()
+
+    def on_log(records):
+        texts.extend(record.text for record in records)
+        seen.set()
+
+    follower = Follower(server.url, "t", ["a", "b"], board, on_log)
+    follower.start()
+    assert follower.ready.wait(5)
+    return board, texts, seen, follower
+
+
+def test_a_run_is_followed_from_its_beginning_and_read_to_its_end(server, client):
+    board, texts, seen, follower = follow(server)
+    keys = open_run(client, "r1")
+    log(client, keys, "first")
+    assert seen.wait(3)
+    client.xadd(keys.control("b"), encode_control("progress", {"state": "training", "round": 2}), id="1-1")
+    point = MetricPoint(party="a", round=2, name="test/accuracy", value=0.75, time=1.0)
+    client.xadd(keys.metrics, {"m": msgspec.json.encode([point])})
+    log(client, keys, "last")
+    follower.stop()
+
+    first, second = board.rows()
+    assert texts == ["first", "last"]
+    assert (second.state, second.round, second.rounds) == ("training", 2, 5)
+    assert first.accuracy == 0.75
+    assert board.points == [point]
+    assert not follower.is_alive()
+
+
+def test_an_older_run_of_the_same_task_is_not_shown(server, client):
+    old = open_run(client, "old")
+    log(client, old, "old")
+    board, texts, seen, follower = follow(server)
+    log(client, old, "still old")
+    log(client, open_run(client, "new"), "new")
+    assert seen.wait(3)
+    follower.stop()
+
+    assert texts == ["new"]
+    assert board.run == "new"
+
+
+def test_nonsense_in_the_streams_does_not_end_the_view(server, client):
+    board, texts, seen, follower = follow(server)
+    keys = open_run(client, "r1")
+    client.xadd(keys.log, {"r": b"{", "p": "a"})
+    client.xadd(keys.metrics, {"m": b"[1]"})
+    client.xadd(keys.control("a"), {"k": "progress"}, id="1-1")
+    log(client, keys, "fine")
+    assert seen.wait(3)
+    follower.stop()
+
+    assert texts == ["fine"]
+    assert board.points == []
+
+
+def test_the_first_fail_message_of_a_party_is_kept(server, client):
+    board, _, _, follower = follow(server)
+    keys = open_run(client, "r1")
+    client.xadd(keys.control("a"), encode_control("fail", {"error": "E: 1", "log_id": "5-0"}), id="1-1")
+    client.xadd(keys.control("a"), encode_control("fail", {"error": "E: 2"}), id="1-2")
+    time.sleep(0.7)  # longer than one blocking read
+    follower.stop()
+
+    assert board.fails["a"]["error"] == "E: 1"
+
+
+def test_log_lines_say_party_round_and_level_in_words():
+    assert format_record(line("loss 0.3", 2)) == "a | round 2 | loss 0.3"
+    assert format_record(line("one\ntwo", level="ERROR")) == "a | ERROR | one\n    two"
+
+
+def test_a_terminal_gets_the_last_of_many_lines_and_how_many_more_there_are(tmp_path):
+    with (tmp_path / "screen").open("w+") as screen:
+        view = TerminalView(Output(screen), Board([("a", "aggregator")]), "title")
+        view.log([line(f"line {number}") for number in range(LINES_AT_ONCE + 1200)])
+        screen.seek(0)
+        shown = screen.read()
+
+    assert "1,200 more lines, see logs.jsonl" in shown
+    assert "line 1199\n" not in shown
+    assert "line 1299\n" in shown
