@@ -1,4 +1,4 @@
-"""Draw the kernels' logos: `python kernels/logos.py` writes logo-svg.svg, logo-32x32.png and logo-64x64.png for each role.
+"""Draw the kernels' logos: `python kernels/logos.py` writes an SVG and two PNGs for each role.
 
 All three show the same federation, three parties and what joins them; the role's own place in it is solid. One list of
 shapes makes both formats. Coordinates are those of a 64 x 64 square.
@@ -60,9 +60,9 @@ def collaborator(colour: str = "#0b7f75") -> list[Shape]:
 
 def host(colour: str = "#a8550c") -> list[Shape]:
     """The end of a chain of halves: it holds the labels and the last layers."""
-    chain = ((13.5, 20), (13.5, 44), (32, 32))
-    joins = [Line(chain[0], chain[2]), Line(chain[1], chain[2]), Line(chain[2], (49, 32))]
-    return [Square(colour), *joins, *(Dot(party, 6, colour) for party in chain), Dot((48, 32), 10)]
+    chain = ((13.5, 18), (13.5, 46), (27.5, 32))
+    joins = [Line(chain[0], chain[2]), Line(chain[1], chain[2]), Line(chain[2], (48.5, 32))]
+    return [Square(colour), *joins, *(Dot(party, 6, colour) for party in chain), Dot((48.5, 32), 9.5)]
 
 
 ROLES = {"aggregator": aggregator, "collaborator": collaborator, "host": host}
@@ -106,7 +106,8 @@ def main() -> None:
         (folder / "logo-svg.svg").write_text(as_svg(shapes()), encoding="utf-8")
         picture = as_picture(shapes())
         for edge in (32, 64):
-            picture.resize((edge, edge), Image.Resampling.LANCZOS).save(folder / f"logo-{edge}x{edge}.png", optimize=True)
+            small = picture.resize((edge, edge), Image.Resampling.LANCZOS)
+            small.save(folder / f"logo-{edge}x{edge}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Runs Python scripts as parties, each in a process of its own that has torch already imported.
 
-The processes are forked by a clean server (multiprocessing's forkserver), which spares every test three imports of torch.
-Tests of kernels, of papermill and of plain `python script.py` start real processes instead.
+The processes are forked by a clean server (multiprocessing's forkserver), which spares every test three imports of
+torch. Tests of kernels, of papermill and of plain `python script.py` start real processes instead.
 """
 
 from __future__ import annotations

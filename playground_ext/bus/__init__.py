@@ -1,1 +1,1 @@
-"""What crosses a party's boundary: keys, envelopes, tensors, connections, mailboxes and the server. Import from the modules."""
+"""What crosses a party's boundary: keys, envelopes, tensors, connections, mailboxes, the server."""

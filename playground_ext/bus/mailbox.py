@@ -17,7 +17,7 @@ from playground_ext.bus.connection import Connection
 from playground_ext.bus.envelope import Buffer, Envelope, total_bytes
 from playground_ext.bus.incoming import Receiver
 from playground_ext.bus.keys import RunKeys
-from playground_ext.bus.outgoing import Outbox, Sender
+from playground_ext.bus.outgoing import Outbox, Sender, server_full
 from playground_ext.errors import ReceiveTimeout, ServerFull, ServerUnreachable
 
 __all__ = ["Guard", "Mailbox"]
@@ -223,9 +223,9 @@ class Mailbox:
         while True:
             try:
                 return action()
-            except ServerFull:
+            except ServerFull as error:
                 if time.monotonic() > deadline:
-                    raise
+                    raise server_full(self._me, self._sender.slowest()) from error
                 self._guard.check()
                 self._guard.wait(pause)
             except (redis.ConnectionError, redis.TimeoutError, ServerUnreachable):

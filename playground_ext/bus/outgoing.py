@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-import redis
-
 from playground_ext.bus.connection import CHUNK_BYTES, Connection
 from playground_ext.bus.envelope import (
     INLINE_BYTES,
@@ -121,7 +119,7 @@ class Sender:
                 self._acks_changed = True
 
     def release(self) -> None:
-        """Free what every receiver has acknowledged: chunks and outbox files; entries go with the next one that is added."""
+        """Free what every receiver has acknowledged: chunks and outbox files; stream entries go with the next one."""
         with self._acks_lock:
             if not self._acks_changed:
                 return

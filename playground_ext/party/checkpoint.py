@@ -43,7 +43,9 @@ class Checkpoints:
         except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
             aside.unlink(missing_ok=True)
             cause = error if isinstance(error, OSError) else _write_error(error)
-            raise storage_error(cause, self._folder, f"write the checkpoint of round {round}").located(round=round) from error
+            raise storage_error(cause, self._folder, f"write the checkpoint of round {round}").located(
+                round=round
+            ) from error
         for old in self.rounds()[:-KEPT]:
             self._path(old).unlink(missing_ok=True)
 

@@ -67,8 +67,8 @@ def mock_context(
 ) -> Context:
     """Play one party of a task in this notebook or script.
 
-    `id`: this party. `nodes`: all parties, the initiator first; the same in every notebook. `task_id`: the task, the same
-    in every notebook. `role`: only where the algorithm cannot tell it from the position in `nodes`.
+    `id`: this party. `nodes`: all parties, the initiator first. `task_id`: the task. Both are the same in every
+    notebook. `role`: only where the algorithm cannot tell it from the position in `nodes`.
 
     Raises:
         ConfigError: a name that cannot be one, an id that is not in `nodes`, or an id twice.
@@ -119,6 +119,8 @@ def _agree(name: str, here: str | None, given: str | None) -> str | None:
 def _report_failing_cells(context: Context) -> None:
     """Until the context is entered, a failing cell means that this party will not come: tell those who wait."""
     _stop_reporting()
+    from playground_ext.party.lobby import tell_waiting
+
     ipython = shell()
     if ipython is None or is_interactive():  # a person sees the error and mends the cell
         return
@@ -128,7 +130,7 @@ def _report_failing_cells(context: Context) -> None:
         if error is not None:
             _stop_reporting()
             with contextlib.suppress(PlaygroundError):  # no server: then nobody waits there
-                _announce(context, describe(error))
+                tell_waiting(server_url(), context.party(), describe(error))
 
     ipython.events.register("post_run_cell", report)
     _reporting.append(report)
@@ -141,14 +143,3 @@ def _stop_reporting() -> None:
         if ipython is not None:
             with contextlib.suppress(ValueError):
                 ipython.events.unregister("post_run_cell", hook)
-
-
-def _announce(context: Context, failure: dict[str, Any]) -> None:
-    from playground_ext.bus.connection import Connection
-    from playground_ext.party.lobby import Lobby
-
-    connection = Connection(server_url(), name="playground:failed-cell", timeout=5)
-    try:
-        Lobby(connection, context.party()).announce_failure(failure)
-    finally:
-        connection.close()

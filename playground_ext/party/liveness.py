@@ -74,6 +74,7 @@ class Watch:
     ) -> None:
         self.statuses: dict[str, PartyStatus] = {peer: PartyStatus() for peer in peers}
         self.failure: PlaygroundError | None = None
+        self.interrupted = False  # the main thread, by this watch; otherwise a KeyboardInterrupt is the user's
         self.on_ack = on_ack
         self.on_change: Callable[[str, str], None] = lambda party, kind: None
         self._url, self._keys, self._me, self._incarnation = url, keys, me, incarnation
@@ -184,7 +185,7 @@ class Watch:
         try:
             yield
         except KeyboardInterrupt:
-            if self.failure is not None:
+            if self.interrupted and self.failure is not None:
                 raise self.failure from None
             raise
         finally:
@@ -295,6 +296,7 @@ class Watch:
             if self.failure is None:
                 self.failure = error
                 if self._interruptible is not None:
+                    self.interrupted = True
                     signal.pthread_kill(self._interruptible, signal.SIGINT)
             self._changed.notify_all()
 

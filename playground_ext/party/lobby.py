@@ -21,10 +21,23 @@ from playground_ext.errors import ConfigError, PartyMissing
 from playground_ext.party.identity import Party
 from playground_ext.party.lease import is_held, machine
 
-__all__ = ["Lobby"]
+__all__ = ["Lobby", "tell_waiting"]
 
 _RUNS_KEPT = 200  # entries of the `runs` stream
 _SLICE = 1.0  # seconds a blocking read lasts
+
+
+def tell_waiting(url: str, party: Party, failure: Mapping[str, Any]) -> None:
+    """`party` failed before it could join a run: tell those who wait for it. `failure` is what `describe` returns.
+
+    Raises:
+        ServerError: the server is gone; then nobody waits there.
+    """
+    connection = Connection(url, name=f"{party.task}:{party.id}:farewell", timeout=5.0)
+    try:
+        Lobby(connection, party).announce_failure(failure)
+    finally:
+        connection.close()
 
 
 class Lobby:

@@ -1,8 +1,8 @@
 """What a party sent, kept on its own disk until every receiver has acknowledged it.
 
 A message is durable here before anybody can see it, so that a party that comes back resends the same bytes instead of
-computing them again. Small messages share one journal, a large one has a file of its own, written while its payload is on
-the way to the server. Both hold records:
+computing them again. Small messages share one journal, a large one has a file of its own, written while its payload is
+on the way to the server. Both hold records:
 
     8 + 8 bytes   lengths of head and payload, little endian
     head          JSON: seq, receivers, kind, round, attempt, step, meta, size, xxh3
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -109,7 +108,7 @@ class MemoryOutbox:
 
 
 class Outbox(MemoryOutbox):
-    """The same in a folder, so that it survives the process. `durable=False` leaves out fsync, to show what it costs."""
+    """The same in a folder, so that it survives the process. `durable=False` leaves out fsync, to measure its cost."""
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
         super().__init__()
@@ -222,7 +221,7 @@ class Outbox(MemoryOutbox):
         found: dict[int, Outgoing] = {}
         size = os.fstat(self._journal).st_size
         while self._journal_end < size:
-            head, payload = _read_record(self._journal, self._journal_end)
+            head, _ = _read_record(self._journal, self._journal_end)
             if head is None:
                 break
             self._journal_end = self._journal_end + _record_size(head)

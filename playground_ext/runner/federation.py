@@ -16,8 +16,11 @@ from playground_ext import settings
 from playground_ext.bus.connection import Connection, mask_password
 from playground_ext.bus.private_folder import PrivateFolder
 from playground_ext.bus.server import EmbeddedServer
+from playground_ext.errors import ServerError
+from playground_ext.party.identity import Party
+from playground_ext.party.lobby import tell_waiting
 from playground_ext.runner.kernel import PartyKernel
-from playground_ext.runner.notebook import PartyRun
+from playground_ext.runner.notebook import Failure, PartyRun
 from playground_ext.runner.outcome import Outcome
 from playground_ext.runner.parameters import Scalar
 from playground_ext.runner.plan import Plan
@@ -99,7 +102,7 @@ def run_federation(
         follower.start()
         follower.ready.wait(timeout=5.0)
         view.start()
-        race = _Race(plan, outcome, view, events or SimpleQueue(), timeout)
+        race = _Race(plan, url, outcome, view, events or SimpleQueue(), timeout)
         race.execute(_party_runs(plan, folder, values, kernels, url, sockets.path, board, race.events))
         follower.stop()
     finally:
@@ -113,9 +116,16 @@ class _Race:
     """Waits for all notebooks; decides when they are interrupted and killed."""
 
     def __init__(
-        self, plan: Plan, outcome: Outcome, view: View, events: SimpleQueue[tuple[str, object]], timeout: float | None
+        self,
+        plan: Plan,
+        url: str,
+        outcome: Outcome,
+        view: View,
+        events: SimpleQueue[tuple[str, object]],
+        timeout: float | None,
     ) -> None:
         self._plan = plan
+        self._url = url
         self._outcome = outcome
         self._view = view
         self.events = events
@@ -204,8 +214,23 @@ class _Race:
             verb = "ended because of that" if failure.consequence else "failed"
             self._view.note(f"{run.party} {verb}: {failure.headline} ({failure.place})")
         others = [other for other in self._runs.values() if not other.finished]
+        if others and not stopped and not failure.consequence:
+            self._tell_waiting(failure)
         if others and not stopped and not {"grace", "kill"} & self._due.keys():
             self._due["grace"] = time.monotonic() + GRACE
+
+    def _tell_waiting(self, failure: Failure) -> None:
+        """Those who wait for this party in the lobby learn why it will not come; those in a run know already."""
+        body = {
+            "error": failure.headline,
+            "traceback": failure.traceback,
+            "notebook": failure.notebook.name,
+            "cell": None if failure.cell is None else f"cell [{failure.cell}]",
+            "line": None if failure.line is None else f"line {failure.line}",
+        }
+        party = Party(failure.party, self._plan.task, tuple(self._plan.nodes))
+        with contextlib.suppress(ServerError):
+            tell_waiting(self._url, party, body)
 
 
 def _party_runs(

@@ -37,7 +37,8 @@ class DataChecker(ABC):
     """Subclass it and write `verify_data`.
 
     Then either call `execute_verification()` in a cell before the scheduler runs, or give the checker to the scheduler
-    (`scheduler.data_checker = …`), which runs it at check-in. Either way all parties see every result, and a check that failed stops the task before any training.
+    (`scheduler.data_checker = …`), which runs it at check-in. Either way all parties see every result, and a check that
+    failed stops the task before any training.
     """
 
     def __init__(self, task_id: str | None = None) -> None:

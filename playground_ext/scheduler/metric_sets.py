@@ -81,7 +81,7 @@ class MetricSet:
                     writer.writerow(["round", *self.keys])
                 writer.writerow([round, *(repr(value) for value in row.values())])
         except OSError as error:
-            raise storage_error(error, self.file, f"write the metric set {self.name}") from error
+            raise storage_error(error, self.file.parent, f"write the metric set {self.name}") from error
 
 
 class MetricSets:

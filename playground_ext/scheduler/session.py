@@ -255,7 +255,7 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         cause = error
-        if isinstance(error, KeyboardInterrupt) and self.watch.failure is not None:
+        if isinstance(error, KeyboardInterrupt) and self.watch.interrupted:
             cause = self.watch.failure  # the watch interrupted, not the user
         if isinstance(cause, PlaygroundError):
             cause.located(party=self.party.id, task=self.party.task)
@@ -276,7 +276,7 @@ class Session:
         elif isinstance(cause, _CONSEQUENCES):
             logger.error("stopped: %s", cause.what)
             self._end("stopped", "failed")
-            self._wait_for_last_lines([party for party in (cause.party,) if party in self.watch.statuses])
+            self._wait_for_last_lines([party for party in self.party.peers if party == cause.party])
         elif isinstance(cause, KeyboardInterrupt) and not self._running and not self.party.is_initiator:
             self._end("left", None)
         else:
@@ -295,7 +295,8 @@ class Session:
     def _wait_for_last_lines(self, parties: list[str]) -> None:
         """Until every live party's last line has been shown, at most FAREWELL seconds."""
         deadline = time.monotonic() + FAREWELL
-        statuses = {party: self.watch.statuses[party] for party in parties}
+        joined = {party: status for party, status in self.watch.statuses.items() if status.hello is not None}
+        statuses = {party: joined[party] for party in parties if party in joined}
 
         def said_all() -> bool:
             return all(status.ended or status.failure for status in statuses.values())

@@ -45,7 +45,9 @@ class NoGuard:
 
 def mailbox(url: str, me: str, peer: str, folder: Path, *, durable: bool) -> Mailbox:
     outbox = Outbox(folder / me, durable=durable)
-    return Mailbox(url, KEYS, me, [peer], incarnation=int(time.time() * 1e6), outbox=outbox, guard=NoGuard(), kinds=("ping",))
+    return Mailbox(
+        url, KEYS, me, [peer], incarnation=int(time.time() * 1e6), outbox=outbox, guard=NoGuard(), kinds=("ping",)
+    )
 
 
 def state_dict(size: int) -> dict[str, torch.Tensor]:

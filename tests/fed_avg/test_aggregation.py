@@ -13,9 +13,7 @@ def update(party: str, samples: int, **state: torch.Tensor) -> Update:
 
 def test_each_party_counts_by_its_samples() -> None:
     # by hand: (1 * 10 + 3 * 20) / 4 = 17.5; (1 * 0 + 3 * 4) / 4 = 3
-    mean = weighted_average(
-        [update("a", 1, w=torch.tensor([10.0, 0.0])), update("b", 3, w=torch.tensor([20.0, 4.0]))]
-    )
+    mean = weighted_average([update("a", 1, w=torch.tensor([10.0, 0.0])), update("b", 3, w=torch.tensor([20.0, 4.0]))])
 
     assert mean["w"].tolist() == [17.5, 3.0]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from scripted_parties import ScriptedParties
 from torch import nn, optim
 from torch.utils.data import DataLoader, TensorDataset
 
-from scripted_parties import ScriptedParties
 from playground_ext.scheduler.seeding import seed_everything
 
 PARTY = """
@@ -93,7 +93,11 @@ def plain_training(nodes: list[str], rounds: int, epochs: int = 1) -> dict[str, 
     local = {}
     for index, node in enumerate(nodes[1:], start=1):
         net = model()
-        local[node] = (net, optim.SGD(net.parameters(), lr=0.1, momentum=0.9), DataLoader(samples(index), 16, shuffle=True))
+        local[node] = (
+            net,
+            optim.SGD(net.parameters(), lr=0.1, momentum=0.9),
+            DataLoader(samples(index), 16, shuffle=True),
+        )
     for round in range(1, rounds + 1):
         for node, (net, optimizer, loader) in local.items():
             net.load_state_dict(start)
@@ -164,7 +168,11 @@ def test_every_party_prints_the_lines_of_all(parties: ScriptedParties) -> None:
     outcomes = parties.run({node: script(node, nodes) for node in nodes})
 
     for outcome in outcomes.values():
-        for line in ("collaborator-1 | round 3 | trained: loss", "collaborator-2 | round 3 | trained", "round 3 | tested: acc"):
+        for line in (
+            "collaborator-1 | round 3 | trained: loss",
+            "collaborator-2 | round 3 | trained",
+            "round 3 | tested: acc",
+        ):
             assert line in outcome.err
 
 
@@ -325,13 +333,17 @@ def test_a_second_party_of_the_same_id_is_refused_and_the_first_goes_on(parties:
     assert "collaborator-1 already takes part in task t (process" in outcomes["twin"].err
 
 
-def test_different_ideas_of_who_takes_part_are_explained(parties: ScriptedParties, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_ideas_of_who_takes_part_are_explained(
+    parties: ScriptedParties, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PLAYGROUND_CHECK_IN_TIMEOUT", "5")
     outcomes = parties.run(
         {"aggregator": script("aggregator", names(2)), "collaborator-1": script("collaborator-1", names(1))}
     )
 
-    expected = "aggregator expects aggregator, collaborator-1, collaborator-2; this notebook says aggregator, collaborator-1"
+    expected = (
+        "aggregator expects aggregator, collaborator-1, collaborator-2; this notebook says aggregator, collaborator-1"
+    )
     assert expected in outcomes["collaborator-1"].err
 
 
@@ -344,12 +356,19 @@ def test_a_second_run_of_the_same_task_starts_afresh(parties: ScriptedParties, t
 
     assert [outcome.code for outcome in (*first.values(), *second.values())] == [0, 0, 0, 0]
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert len([folder for folder in (tmp_path / "home/t/aggregator").iterdir() if folder.is_dir()]) == 3  # and `latest`
+    assert (
+        len([folder for folder in (tmp_path / "home/t/aggregator").iterdir() if folder.is_dir()]) == 3
+    )  # and `latest`
 
 
 def test_a_used_scheduler_runs_again(parties: ScriptedParties) -> None:
     nodes = names(1)
-    again = PARTY.replace('print("RESULT"', 'with mock_context(id=ME, nodes=NODES, task_id=TASK):\n    again = scheduler.run()\nassert again.run != result.run\nprint("RESULT"')
+    twice = (
+        "with mock_context(id=ME, nodes=NODES, task_id=TASK):\n"
+        "    again = scheduler.run()\n"
+        "assert again.run != result.run\n"
+    )
+    again = PARTY + twice
     outcomes = parties.run({node: again.format(me=node, nodes=nodes, body="", make=MAKE) for node in nodes})
 
     assert [outcome.code for outcome in outcomes.values()] == [0, 0], outcomes
@@ -372,11 +391,13 @@ def test_alphameds_spelling_of_run_works_and_the_initiator_need_not_come_first(p
 
     def spelled(me: str, initiator: bool) -> str:
         source = script(me, nodes).replace("task_id=TASK", "").replace("nodes=NODES, )", "nodes=NODES)")
-        return source.replace("scheduler.run()", f"scheduler._run(id=ME, task_id=TASK, is_initiator={initiator})").replace(
-            "samples(NODES[0])", "samples('aggregator')"
-        )
+        return source.replace(
+            "scheduler.run()", f"scheduler._run(id=ME, task_id=TASK, is_initiator={initiator})"
+        ).replace("samples(NODES[0])", "samples('aggregator')")
 
-    outcomes = parties.run({"aggregator": spelled("aggregator", True), "collaborator-1": spelled("collaborator-1", False)})
+    outcomes = parties.run(
+        {"aggregator": spelled("aggregator", True), "collaborator-1": spelled("collaborator-1", False)}
+    )
 
     assert [outcome.code for outcome in outcomes.values()] == [0, 0], outcomes
 
@@ -415,7 +436,9 @@ def test_a_collaborator_interrupted_while_it_waits_may_come_back(parties: Script
 
 def test_an_unreachable_server_is_named_with_what_to_do(parties: ScriptedParties) -> None:
     nodes = names(1)
-    parties.start("aggregator", script("aggregator", nodes), env={"PLAYGROUND_REDIS_URL": "redis://:secret@127.0.0.1:1/0"})
+    parties.start(
+        "aggregator", script("aggregator", nodes), env={"PLAYGROUND_REDIS_URL": "redis://:secret@127.0.0.1:1/0"}
+    )
     outcome = parties.finish()["aggregator"]
 
     assert outcome.code == 1

@@ -24,7 +24,7 @@ def test_a_context_is_current_while_it_is_entered() -> None:
 def test_names_that_cannot_stand_in_a_key_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="is not a usable name"):
         mock_context(id="aggregator", nodes=["aggregator", name], task_id="t")
-    with pytest.raises(ConfigError, match="task id .* is not a usable name"):
+    with pytest.raises(ConfigError, match=r"task id .* is not a usable name"):
         mock_context(id="aggregator", nodes=NODES, task_id=name)
 
 

@@ -43,7 +43,9 @@ def test_a_lease_ends_with_its_process_however_that_ends(tmp_path: Path) -> None
 def test_a_second_notebook_of_the_same_party_is_told_who_holds_it(tmp_path: Path) -> None:
     path = tmp_path / "lease"
     with holder(path) as process:
-        with pytest.raises(DuplicateParty, match=rf"alice already takes part in task t \(process {process.pid}, alice.ipynb"):
+        with pytest.raises(
+            DuplicateParty, match=rf"alice already takes part in task t \(process {process.pid}, alice.ipynb"
+        ):
             Lease(path, party="alice", task="t").acquire()
         assert is_held(path)
         process.kill()

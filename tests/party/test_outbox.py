@@ -9,7 +9,6 @@ import pytest
 from playground_ext.errors import StorageError
 from playground_ext.party.outbox import JOURNAL_BYTES, Outbox
 
-
 SMALL, LARGE = b"payload", b"x" * 100_000
 
 
@@ -28,7 +27,9 @@ def test_messages_survive_the_process_in_their_order(tmp_path: Path, size: int) 
 
     again = Outbox(tmp_path)
 
-    assert [(message.seq, message.round, message.meta) for message in again] == [(n, n, {"round": n}) for n in (1, 2, 3, 4)]
+    assert [(message.seq, message.round, message.meta) for message in again] == [
+        (n, n, {"round": n}) for n in (1, 2, 3, 4)
+    ]
     payloads = [b"".join(again.payload(message)) for message in again]
     assert payloads == [bytes([n]) * (size if n % 2 else 10) for n in (1, 2, 3, 4)]
     assert put(again, 5) == 5

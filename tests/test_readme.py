@@ -1,0 +1,79 @@
+"""The README: its script runs, and what it links and names exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from playground_ext.runner.cli import app
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+README = (REPOSITORY / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(program: str) -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [line[1:] for line in words if line and line[0] == program]
+
+
+@pytest.mark.slow
+def test_three_terminals_train_together(tmp_path, server, monkeypatch):
+    (script,) = blocks("python")
+    (tmp_path / "party.py").write_text(script)
+    monkeypatch.setenv("PLAYGROUND_REDIS_URL", server.url)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    parties = {
+        party: subprocess.Popen(
+            [sys.executable, "party.py", party],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for party in ("bob", "aggregator", "alice")
+    }
+    try:
+        said = {party: process.communicate(timeout=120)[0] for party, process in parties.items()}
+    finally:
+        for process in parties.values():
+            process.kill()
+    for party, process in parties.items():
+        assert process.returncode == 0, said[party]
+        assert f"{party}: 3 rounds, the model is in " in said[party]
+        assert "alice | round 3 | trained on my own digits" in said[party], "everyone's log, in every terminal"
+
+
+def test_every_playground_command_in_it_is_one():
+    assert {line[0] for line in commands("playground")} == {"run", "new", "templates"}
+    for command, *arguments in commands("playground"):
+        options = {argument for argument in arguments if argument.startswith("--")}
+        text = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, [command, "--help"]).output
+        assert all(option in text for option in options)
+
+
+def test_every_make_target_in_it_is_one():
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert {word for word in re.findall(r"(?:`|^)make ([a-z]+)", README, re.MULTILINE)} <= targets
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_into_the_repository_lead_somewhere(name):
+    text = (REPOSITORY / name).read_text("utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
+    assert not [target for target in targets if not (REPOSITORY / target).exists()]
+
+
+def test_every_setting_in_it_is_one():
+    known = (REPOSITORY / "playground_ext" / "settings.py").read_text("utf-8")
+    assert {name for name in re.findall(r"PLAYGROUND_[A-Z_]+", README) if name not in known} == set()
