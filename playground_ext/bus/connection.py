@@ -51,6 +51,34 @@ class Connection:
             os.register_at_fork(after_in_child=_drop_all)
             _fork_handler.append(None)
 
+    def call(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
+        """Send some commands at once and return their replies, error replies among them as `redis.ResponseError`.
+
+        For the few commands that every message takes: it skips redis-py's client layer, about half of a command's time.
+
+        Raises:
+            ServerUnreachable: the connection broke.
+        """
+        try:
+            connection = self._connected()
+            try:
+                connection.send_packed_command(connection.pack_commands(commands))
+                return [self._reply(connection) for _ in commands]
+            except BaseException:
+                connection.disconnect()  # a reply that is still due would be taken for the next command's
+                raise
+        except redis.RedisError as error:
+            if ours := explain(error, self.url):
+                raise ours from error
+            raise
+
+    @staticmethod
+    def _reply(connection: Any) -> Any:
+        try:
+            return connection.read_response()
+        except redis.ResponseError as error:
+            return error
+
     def store(self, chunks: Iterable[tuple[str, Sequence[Buffer]]]) -> None:
         """`SET key value` for every chunk, all in one go; a value is the concatenation of its buffers, sent uncopied.
 

@@ -47,7 +47,7 @@ class Receiver:
         """Read what has come, waiting at most `block` seconds for the first entry. Returns the number of messages."""
         cursors = {key: f"{inc}-{seq}" for key, peer in self._streams.items() for inc, seq in [self.cursors[peer]]}
         new = 0
-        for entry in read(self._connection.client, cursors, block=block if block > 0 else None):
+        for entry in read(self._connection, cursors, block=block if block > 0 else None):
             new += self._accept(self._streams[entry.key], entry.id, entry.fields)
         return new
 

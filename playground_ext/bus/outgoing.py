@@ -151,13 +151,13 @@ class Sender:
         return {receiver for outgoing in self._outbox for receiver in outgoing.receivers}
 
     def _transmit(self, outgoing: Outgoing, pieces: Sequence[Buffer]) -> None:
-        fields: dict[bytes, Any] = {}
+        inline: tuple[bytes, ...] = ()
         pointer = None
         if outgoing.size > INLINE_BYTES:
             pointer = Pointer(self._chunk_receiver(outgoing), outgoing.seq, outgoing.size, outgoing.xxh3)
             self._connection.store(zip(self._chunk_keys(outgoing), _chunked(pieces), strict=True))
         elif outgoing.size:
-            fields[b"p"] = b"".join(pieces)
+            inline = (b"p", b"".join(pieces))
         header = encode_header(
             Header(
                 outgoing.kind,
@@ -170,21 +170,27 @@ class Sender:
                 pointer,
             )
         )
-        fields = {b"h": header, b"d": checksum([header]).encode(), **fields}
+        digest = checksum([header]).encode()
         self._outbox.settle(outgoing)  # from here on it is visible, so it must be durable
         entry_id = f"{self._incarnation}-{outgoing.seq}"
-        pipeline = self._connection.client.pipeline(transaction=False)
-        for receiver in outgoing.receivers:
-            pipeline.xadd(
+        commands: list[Sequence[str | bytes | int]] = [
+            (
+                b"XADD",
                 self._keys.data(receiver, self._me),
-                cast(Any, fields),
-                id=entry_id,
-                minid=f"{self._incarnation}-{self._acks.get(receiver, 0) + 1}",
-                approximate=False,
+                b"MINID",
+                f"{self._incarnation}-{self._acks.get(receiver, 0) + 1}",
+                entry_id,
+                b"h",
+                header,
+                b"d",
+                digest,
+                *inline,
             )
-        for receiver, reply in zip(outgoing.receivers, cast(Any, pipeline).execute(raise_on_error=False), strict=True):
+            for receiver in outgoing.receivers
+        ]
+        for receiver, reply in zip(outgoing.receivers, self._connection.call(*commands), strict=True):
             if isinstance(reply, Exception):
-                self._check_refusal(receiver, entry_id, fields[b"d"], reply)
+                self._check_refusal(receiver, entry_id, digest, reply)
 
     def _check_refusal(self, receiver: str, entry_id: str, digest: bytes, error: Exception) -> None:
         """A refused id is success only if the very same message is already there (or was there and is trimmed)."""
@@ -203,13 +209,13 @@ class Sender:
             raise ProtocolError(
                 f"another message of {self._me} to {receiver} has the id {entry_id}", party=self._me
             ) from error
-        incarnation, _ = parse_id(last_id(self._connection.client, key), self._me)
+        incarnation, _ = parse_id(last_id(self._connection, key), self._me)
         if incarnation > self._incarnation:
             raise replaced(self._me) from error
 
     def _last_seq(self, receiver: str) -> int:
         """Highest seq of this incarnation that the server has seen for this receiver."""
-        last = last_id(self._connection.client, self._keys.data(receiver, self._me))
+        last = last_id(self._connection, self._keys.data(receiver, self._me))
         incarnation, seq = parse_id(last, self._me)
         if incarnation > self._incarnation:
             raise replaced(self._me)

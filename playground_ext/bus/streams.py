@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, cast
 
 import redis
 
+from playground_ext.bus.connection import Connection
+
 __all__ = ["Entry", "last_id", "read"]
 
 
@@ -18,19 +20,23 @@ class Entry(NamedTuple):
     fields: dict[bytes, bytes]
 
 
-def read(client: redis.Redis, cursors: Mapping[str, str], *, block: float | None, count: int = 256) -> Iterator[Entry]:
+def read(
+    connection: Connection, cursors: Mapping[str, str], *, block: float | None, count: int = 256
+) -> Iterator[Entry]:
     """What came after the cursors; waits at most `block` seconds for the first entry (None: not at all)."""
-    milliseconds = None if block is None else max(1, int(1000 * block))
-    reply = cast(Any, client.xread(cast(Any, dict(cursors)), count=count, block=milliseconds))
+    waiting = () if block is None else ("BLOCK", max(1, int(1000 * block)))
+    (reply,) = connection.call(("XREAD", "COUNT", count, *waiting, "STREAMS", *cursors, *cursors.values()))
+    if isinstance(reply, redis.ResponseError):
+        raise reply
     for key, entries in reply or ():
-        for entry_id, fields in entries:
-            yield Entry(key.decode(), entry_id.decode(), fields)
+        for entry_id, flat in entries:
+            yield Entry(key.decode(), entry_id.decode(), dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
-def last_id(client: redis.Redis, key: str) -> str:
+def last_id(connection: Connection, key: str) -> str:
     """The highest id the stream ever had, `0-0` if there is no such stream."""
     try:
-        return cast(Any, client).xinfo_stream(key)["last-generated-id"].decode()  # type: ignore[no-any-return]
+        return cast(Any, connection.client).xinfo_stream(key)["last-generated-id"].decode()  # type: ignore[no-any-return]
     except redis.ResponseError as error:
         if "no such key" not in str(error):
             raise

@@ -126,7 +126,7 @@ class Watch:
         except redis.ResponseError as error:
             if "equal or smaller" not in str(error):
                 raise ServerError(f"the server refused a control message: {error}", party=self._me) from error
-            if parse_id(last_id(self._voice.client, key), self._me)[0] > self._incarnation:
+            if parse_id(last_id(self._voice, key), self._me)[0] > self._incarnation:
                 raise replaced(self._me) from error
 
     def _repeat(self) -> None:
@@ -229,10 +229,10 @@ class Watch:
 
     def _skip_old_runs(self, connection: Connection) -> None:
         if self._runs_key not in self._cursors:
-            self._cursors[self._runs_key] = last_id(connection.client, self._runs_key)
+            self._cursors[self._runs_key] = last_id(connection, self._runs_key)
 
     def _read(self, connection: Connection, block: float | None) -> None:
-        for entry in read(connection.client, self._cursors, block=block):
+        for entry in read(connection, self._cursors, block=block):
             self._cursors[entry.key] = entry.id
             if entry.key == self._runs_key:
                 self._on_runs(entry.fields)

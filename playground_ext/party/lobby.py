@@ -102,7 +102,7 @@ class Lobby:
             ConfigError: the open run does not know this party.
         """
         self._announce({"since": self.server_time(), **hello})
-        cursor = last_id(self._connection.client, self._keys.runs)
+        cursor = last_id(self._connection, self._keys.runs)
         deadline = time.monotonic() + timeout
         while True:
             found = self._joinable()
@@ -113,7 +113,7 @@ class Lobby:
                 self.withdraw()
                 raise self._nobody(timeout)
             on_wait(left)
-            for entry in read(self._connection.client, {self._keys.runs: cursor}, block=min(_SLICE, left)):
+            for entry in read(self._connection, {self._keys.runs: cursor}, block=min(_SLICE, left)):
                 cursor = entry.id
 
     def present(self) -> set[str]:

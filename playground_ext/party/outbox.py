@@ -26,7 +26,7 @@ from playground_ext.party.disk import storage_error, sync_folder
 
 __all__ = ["MemoryOutbox", "Outbox"]
 
-JOURNAL_BYTES = 4 << 20  # a journal that grew beyond is written anew without what is acknowledged
+JOURNAL_BYTES = 4 << 20  # a longer journal is written anew when half of it is acknowledged
 _LENGTHS = struct.Struct("<QQ")
 _IOV_MAX = 512  # buffers for one writev call; the system's limit is 1024
 
@@ -123,6 +123,7 @@ class Outbox(MemoryOutbox):
         except OSError as error:
             raise storage_error(error, folder, "open the outbox") from error
         self._journal_end = 0
+        self._live_bytes = 0  # payloads in the journal that are not acknowledged
         self._load()
 
     def settle(self, outgoing: Outgoing) -> None:
@@ -165,7 +166,7 @@ class Outbox(MemoryOutbox):
     def _append(self, head: Outgoing, pieces: Sequence[Buffer]) -> None:
         buffers = _record(head, pieces)
         try:
-            if self._journal_end > JOURNAL_BYTES:
+            if self._journal_end > max(JOURNAL_BYTES, 2 * self._live_bytes):
                 self._rewrite_journal()
             _write_all(self._journal, buffers, self._journal_end)
             if self._durable:
@@ -174,6 +175,7 @@ class Outbox(MemoryOutbox):
             os.ftruncate(self._journal, self._journal_end)
             raise storage_error(error, self.folder, f"keep a {head.kind!r} message of {head.size:,} bytes") from error
         self._journal_end += total_bytes(buffers)
+        self._live_bytes += head.size
         self._offsets[head.seq] = self._journal_end - head.size
 
     def _write_file(self, head: Outgoing, pieces: Sequence[Buffer]) -> None:
@@ -195,7 +197,9 @@ class Outbox(MemoryOutbox):
     def _drop(self, head: Outgoing) -> None:
         if self._offsets.pop(head.seq, None) is None:
             self._path(head.seq).unlink(missing_ok=True)
-        elif not self._offsets and self._journal_end > JOURNAL_BYTES:
+            return
+        self._live_bytes -= head.size
+        if not self._offsets and self._journal_end > JOURNAL_BYTES:
             os.ftruncate(self._journal, 0)
             self._journal_end = 0
 
@@ -226,6 +230,7 @@ class Outbox(MemoryOutbox):
                 break
             self._journal_end = self._journal_end + _record_size(head)
             self._offsets[head.seq] = self._journal_end - head.size
+            self._live_bytes += head.size
             found[head.seq] = head
         os.ftruncate(self._journal, self._journal_end)
         for path in self.folder.glob("*.msg"):
