@@ -178,7 +178,7 @@ class Sender:
                 b"XADD",
                 self._keys.data(receiver, self._me),
                 b"MINID",
-                f"{self._incarnation}-{self._acks.get(receiver, 0) + 1}",
+                f"{self._incarnation}-{min(self._acks.get(receiver, 0) + 1, outgoing.seq)}",
                 entry_id,
                 b"h",
                 header,

@@ -3,7 +3,7 @@
     PLAYGROUND_DATA=… python tests/benchmarks/bench_fed_avg.py [--repetitions 5] [--skip start]
 
 One aggregator and two collaborators, one torch thread each, MNIST (the full set if it is found). The baseline trains
-the same two epochs concurrently in two processes, then runs the same test in a third; it knows nothing of the Playground.
+the same two epochs concurrently in two processes, then runs the same test in a third, without any of our code.
 """
 
 from __future__ import annotations
