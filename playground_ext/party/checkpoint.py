@@ -42,7 +42,7 @@ class Checkpoints:
             sync_folder(self._folder)
         except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
             aside.unlink(missing_ok=True)
-            cause = error if isinstance(error, OSError) else _write_error(error)
+            cause = error if isinstance(error, OSError) else _write_error(error, self._folder)
             raise storage_error(cause, self._folder, f"write the checkpoint of round {round}").located(
                 round=round
             ) from error
@@ -78,10 +78,12 @@ class Checkpoints:
         return self._folder / f"round-{round:06d}.pt"
 
 
-def _write_error(error: RuntimeError) -> OSError:
-    """torch hides errno; look at the disk instead."""
+def _write_error(error: RuntimeError, folder: Path) -> OSError:
+    """What torch hides: it finishes its file while the failed write's error is on its way, and fails again."""
     import errno
     import shutil
 
-    full = shutil.disk_usage("/").free == 0 or "file write failed" in str(error)
+    if isinstance(error.__context__, OSError):
+        return error.__context__
+    full = shutil.disk_usage(folder).free == 0 or "file write failed" in str(error)
     return OSError(errno.ENOSPC if full else errno.EIO, str(error))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from playground_ext.errors import ConfigError, PlaygroundError
+from playground_ext.runner.completion import complete_template
+from playground_ext.runner.everyday import add_commands
+from playground_ext.runner.screen import errors_on_one_screen as _errors_on_one_screen
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="playground",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -30,14 +29,16 @@ digits, none of them showing its own to the others.
 [dim]playground new fed_avg my_task[/dim]                       a copy to put your own model and data into
 [dim]playground run my_task[/dim]                               run the copy
 [dim]playground templates[/dim]                                 what can be run, with all parameters
+[dim]playground ls[/dim]                                        what was run; show and logs say more
+[dim]playground doctor[/dim]                                    is everything there?
 """,
 )
 
 
 class Kernel(StrEnum):
-    """Which kernelspec the notebooks get."""
+    """How the notebooks' kernels start."""
 
-    role = "role"
+    warm = "warm"
     plain = "plain"
 
 
@@ -63,7 +64,12 @@ def main(
 
 @app.command()
 def run(
-    name: Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A template, or a folder with notebooks.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME_OR_PATH", help="A template, or a folder with notebooks.", autocompletion=complete_template
+        ),
+    ],
     parties: Annotated[
         int | None,
         typer.Option(
@@ -83,7 +89,12 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(min=1, metavar="SECONDS", help="Stop the whole run after so long.")
     ] = None,
-    kernel: Annotated[Kernel, typer.Option(help="plain: Python's own kernel for every role.")] = Kernel.role,
+    kernel: Annotated[
+        Kernel,
+        typer.Option(
+            help="warm: forked from a process that has torch imported; plain: a new Python for every notebook."
+        ),
+    ] = Kernel.warm,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON; everything else goes to stderr.")
     ] = False,
@@ -118,7 +129,10 @@ def run(
 
 @app.command()
 def new(
-    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="A template, or a folder to copy.")],
+    template: Annotated[
+        str,
+        typer.Argument(metavar="TEMPLATE", help="A template, or a folder to copy.", autocompletion=complete_template),
+    ],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make.")],
 ) -> None:
     """Copy a template into a folder of your own.
@@ -161,13 +175,60 @@ def templates(
     raise typer.Exit(code)
 
 
-@contextmanager
-def _errors_on_one_screen() -> Iterator[None]:
-    """Our errors say all there is to say: no Python traceback. Exit code 2 for what the user can type differently."""
-    try:
-        yield
-    except PlaygroundError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+kernels = typer.Typer(invoke_without_command=True)
+app.add_typer(kernels, name="kernels")
+
+
+@kernels.callback()
+def list_kernels(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """List the warm processes (zygotes) that fork party kernels, their kernels, and the memory they take.
+
+    The first party kernel starts a zygote; it leaves after ten minutes without kernels, or when packages change.
+    PLAYGROUND_WARM=0 does without.
+
+    [dim]playground kernels[/dim]
+    [dim]playground kernels install --user[/dim]
+    [dim]playground kernels stop[/dim]
+    """
+    if context.invoked_subcommand is None:
+        with _errors_on_one_screen():
+            from playground_ext.kernel.listing import listing_text, zygotes
+
+            typer.echo(listing_text(zygotes(), as_json=as_json))
+
+
+@kernels.command("install")
+def install_kernels(
+    user: Annotated[bool, typer.Option("--user", help="For all Jupyters of this user.")] = False,
+    prefix: Annotated[Path | None, typer.Option(metavar="DIR", help="Below DIR/share/jupyter.")] = None,
+    warm: Annotated[
+        bool | None,
+        typer.Option(
+            help="Fork the kernels. Only a Jupyter in whose environment this package is installed shows these."
+        ),
+    ] = None,
+) -> None:
+    """Write the kernelspecs of the roles, with this Python's absolute path. Default: into this environment.
+
+    [dim]playground kernels install --user[/dim]
+    [dim]playground kernels install --prefix /opt/jupyterhub[/dim]
+    """
+    with _errors_on_one_screen():
+        from playground_ext.kernel.specs import install
+
+        for folder in install(prefix=prefix, user=user, warm=warm):
+            typer.echo(str(folder))
+
+
+@kernels.command("stop")
+def stop_kernels() -> None:
+    """Let the zygotes leave. Kernels that run are kept; each zygote leaves with its last one."""
+    with _errors_on_one_screen():
+        from playground_ext.kernel.listing import listing_text, stop_zygotes
+
+        typer.echo(listing_text(stop_zygotes()))
+
+
+add_commands(app)

@@ -12,6 +12,7 @@ from playground_ext import settings
 from playground_ext.errors import TemplateError
 from playground_ext.runner.closing import closing_text
 from playground_ext.runner.federation import run_federation, server_url, stop_signals
+from playground_ext.runner.history import hold
 from playground_ext.runner.kernel import PLAIN_KERNEL, installed_kernels
 from playground_ext.runner.plan import Party, choose_folder, make_plan, prepare
 from playground_ext.runner.report import summary, write_reports, write_running
@@ -51,12 +52,22 @@ def run_command(
             kernels[party.name] = choose_kernel(party, named, language, installed, plain=plain)
             return kernels[party.name]
 
-        values = prepare(plan, folder, kernel_for)
-        write_running(plan, folder, server)
-        outcome = run_federation(
-            plan, folder, values, kernels, url=url, server=server, output=out, timeout=timeout, events=events
-        )
-        problems = write_reports(outcome)
+        with hold(folder, plan.task):
+            values = prepare(plan, folder, kernel_for)
+            write_running(plan, folder, server, url if server == "embedded" else None)
+            outcome = run_federation(
+                plan,
+                folder,
+                values,
+                kernels,
+                url=url,
+                server=server,
+                output=out,
+                timeout=timeout,
+                events=events,
+                warm=not plain,
+            )
+            problems = write_reports(outcome)
     _say(out, "\n" + closing_text(outcome, problems))
     if as_json:
         _say(Output(sys.stdout), msgspec.json.format(msgspec.json.encode(summary(outcome)), indent=2).decode())

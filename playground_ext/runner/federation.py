@@ -81,6 +81,7 @@ def run_federation(
     output: Output,
     timeout: float | None = None,
     events: SimpleQueue[tuple[str, object]] | None = None,
+    warm: bool = True,
 ) -> Outcome:
     """Execute the notebooks that `prepare` put into `folder`, all at the same time, until all have ended.
 
@@ -92,6 +93,7 @@ def run_federation(
         kernels: per party, its kernelspec.
         timeout: seconds for the whole run; None: no limit.
         events: the queue of `stop_signals`.
+        warm: fork the kernels from a warm process where that is possible.
     """
     board = Board([(party.name, party.role) for party in plan.parties], plan.rounds)
     view = open_view(output, board, f"{plan.template.title} · task {plan.task}")
@@ -103,7 +105,7 @@ def run_federation(
         follower.ready.wait(timeout=5.0)
         view.start()
         race = _Race(plan, url, outcome, view, events or SimpleQueue(), timeout)
-        race.execute(_party_runs(plan, folder, values, kernels, url, sockets.path, board, race.events))
+        race.execute(_party_runs(plan, folder, values, kernels, url, sockets.path, board, race.events, warm))
         follower.stop()
     finally:
         view.stop()
@@ -130,6 +132,7 @@ class _Race:
         self._view = view
         self.events = events
         self._runs: dict[str, PartyRun] = {}
+        self._plain = False  # said why kernels are not forked
         self._timeout = timeout
         # What happens next if nothing else does: times on the monotonic clock.
         self._due: dict[str, float] = {} if timeout is None else {"timeout": time.monotonic() + timeout}
@@ -160,8 +163,16 @@ class _Race:
             return
         if kind == "ended":
             self._ended(self._runs[str(what)])
+        elif kind == "plain":
+            self._note_plain(str(what))
         elif kind == "signal" and isinstance(what, int):
             self._signalled(what)
+
+    def _note_plain(self, why: str) -> None:
+        """Once: what keeps one kernel from being forked keeps all."""
+        if not self._plain:
+            self._view.note(f"The kernels start as ordinary processes: {why}")
+        self._plain = True
 
     def _act(self, name: str) -> None:
         alive = [run for run in self._runs.values() if not run.finished]
@@ -242,6 +253,7 @@ def _party_runs(
     sockets: Path,
     board: Board,
     events: SimpleQueue[tuple[str, object]],
+    warm: bool,
 ) -> list[PartyRun]:
     threads = max(1, _processors() // len(plan.parties))
     runs = []
@@ -257,7 +269,16 @@ def _party_runs(
             "PLAYGROUND_NOTEBOOK": str(notebook),
         }
         defaults = {"OMP_NUM_THREADS": str(threads)}
-        kernel = PartyKernel(str(number), sockets, kernels[party.name], cwd=folder, env=env, defaults=defaults)
+        kernel = PartyKernel(
+            str(number),
+            sockets,
+            kernels[party.name],
+            cwd=folder,
+            env=env,
+            defaults=defaults,
+            warm=warm,
+            on_plain=lambda why: events.put(("plain", why)),
+        )
         runs.append(
             PartyRun(
                 party.name,

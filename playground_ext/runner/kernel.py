@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop, run_sync
 
 from playground_ext.errors import ConfigError
+from playground_ext.kernel.provisioner import register
 
 __all__ = ["PLAIN_KERNEL", "KernelDied", "PartyKernel", "close_event_loop", "exit_reason", "installed_kernels", "quiet"]
 
@@ -42,7 +43,15 @@ class KernelDied(RuntimeError):
 
 
 class _OwnInterpreter(KernelSpecManager):
-    """Kernelspecs as installed, but Python kernels run in the runner's own interpreter, whoever wrote them."""
+    """Kernelspecs as installed, but Python kernels run in the runner's own interpreter, whoever wrote them.
+
+    `warm`: those that a zygote can fork are forked, also where the kernelspec does not say so; otherwise none is.
+    """
+
+    def __init__(self, *, warm: bool) -> None:
+        super().__init__()
+        self._warm = warm
+        self._provisioner = register()
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         try:
@@ -56,6 +65,11 @@ class _OwnInterpreter(KernelSpecManager):
             spec = KernelSpec(argv=["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"], language="python")
         if spec.argv and Path(spec.argv[0]).name.startswith("python"):
             spec.argv = [sys.executable, *spec.argv[1:]]
+        spec.metadata = {
+            key: value for key, value in spec.metadata.items() if key != "kernel_provisioner" or self._warm
+        }
+        if self._warm and _is_ipython(spec):
+            spec.metadata.setdefault("kernel_provisioner", {"provisioner_name": self._provisioner, "config": {}})
         return spec
 
 
@@ -63,7 +77,8 @@ class PartyKernel:
     """A kernel that belongs to the thread that started it; `stop`, `kill` and `wait` may come from any thread.
 
     `folder` holds its sockets, its connection file and what it writes to standard error. It inherits this process'
-    environment with `env` over it and `defaults` under it.
+    environment with `env` over it and `defaults` under it. `warm`: fork it from the zygote if that is possible;
+    otherwise `on_plain` is told why.
     """
 
     def __init__(
@@ -75,6 +90,8 @@ class PartyKernel:
         cwd: Path,
         env: Mapping[str, str],
         defaults: Mapping[str, str] | None = None,
+        warm: bool = True,
+        on_plain: Callable[[str], None] = lambda why: None,
     ) -> None:
         address = folder / name
         if len(os.fsencode(address)) > _MAX_SOCKET_PATH:
@@ -85,10 +102,11 @@ class PartyKernel:
         self.stopping = False
         self._cell_began = 0.0  # on the monotonic clock
         self._stopped_at = 0.0
+        self._on_plain = on_plain
         self._process: Any = None  # subprocess.Popen, or a provisioner's look-alike; the manager forgets it at the end
         self.manager = AsyncKernelManager(
             kernel_name=kernel_name,
-            kernel_spec_manager=_OwnInterpreter(),
+            kernel_spec_manager=_OwnInterpreter(warm=warm),
             transport="ipc",
             ip=str(address),
             connection_file=f"{address}.json",
@@ -113,6 +131,8 @@ class PartyKernel:
                 extra_arguments=self._arguments(),
             )
         self._process = getattr(self.manager.provisioner, "process", None)
+        if why := getattr(self.manager.provisioner, "why_plain", None):
+            self._on_plain(why)
 
     @property
     def pid(self) -> int | None:
@@ -163,8 +183,7 @@ class PartyKernel:
     def _arguments(self) -> list[str]:
         """Keep histories out of the one SQLite file that all IPython kernels of a user share."""
         spec = self.manager.kernel_spec
-        is_ipython = spec is not None and any("ipykernel" in argument for argument in spec.argv)
-        return ["--HistoryManager.hist_file=:memory:"] if is_ipython else []
+        return ["--HistoryManager.hist_file=:memory:"] if spec is not None and _is_ipython(spec) else []
 
     def _signal(self, number: int) -> None:
         process = self._process
@@ -172,6 +191,12 @@ class PartyKernel:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)  # kernels lead their own session, so this reaches their workers too
+
+
+def _is_ipython(spec: KernelSpec) -> bool:
+    return list(spec.argv[1:2]) == ["-m"] and any(
+        name in spec.argv[2] for name in ("ipykernel", "playground_ext.kernel")
+    )
 
 
 def exit_reason(returncode: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +25,17 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _CELL_LINE = re.compile(r"Cell In\s?\[(\d+)\], line (\d+)")
 _TEMPORARY_LINE = re.compile(r"ipykernel_\d+[/\\]\d+\.py[:\"],? ?(?:line )?(\d+)")
+
+
+def _import_papermill() -> None:
+    """Without a checker of international addresses that jsonschema would build for 2 s, and notebooks do not need."""
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("rfc3987_syntax", None)  # whoever imports it now does without
+    try:
+        importlib.import_module("papermill.execute")
+    finally:
+        if modules.get("rfc3987_syntax", 0) is None:
+            modules.pop("rfc3987_syntax", None)
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,7 @@ class PartyRun(threading.Thread):
         file: Any = None
         try:
             self.kernel.start()
+            _import_papermill()
             from papermill.exceptions import PapermillExecutionError
             from papermill.execute import execute_notebook
 

@@ -100,8 +100,11 @@ class Board:
     def _set(self, party: str, **changes: Any) -> None:
         with self._lock:
             row = self._rows.get(party)
-            if row is not None and row.state.split(":")[0] not in _ENDED:
-                self._rows[party] = replace(row, **changes)
+            if row is None:
+                return
+            if row.state.split(":")[0] in _ENDED:  # what it said last may be read after its notebook has ended
+                changes = {name: value for name, value in changes.items() if name not in ("state", "ended")}
+            self._rows[party] = replace(row, **changes)
 
 
 class Follower(threading.Thread):

@@ -43,10 +43,14 @@ def write_reports(outcome: Outcome) -> list[str]:
     return problems
 
 
-def write_running(plan: Plan, folder: Path, server: str) -> None:
-    """The summary of a run that has begun, for those who look into the folder meanwhile."""
+def write_running(plan: Plan, folder: Path, server: str, url: str | None = None) -> None:
+    """The summary of a run that has begun, for those who look into the folder meanwhile.
+
+    `url`: of a server that is this run's own and holds no secret, so that `playground logs --follow` finds it.
+    """
     said = {"format": FORMAT, "task": plan.task, "template": plan.template.name, "status": "running"}
     said |= {"began": _iso(time.time()), "server": server, "parties": [{"party": party} for party in plan.nodes]}
+    said |= {} if url is None else {"url": url}
     _write(folder / "summary.json", msgspec.json.format(msgspec.json.encode(said), indent=2))
 
 

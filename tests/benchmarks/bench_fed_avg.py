@@ -147,9 +147,9 @@ def plain_party(part: int | None, barrier: Any, answers: Any) -> None:
 
 
 def rounds_of(
-    targets: list[tuple[Callable[..., None], tuple[Any, ...]]], answers: Any, memory: list[float]
+    targets: list[tuple[Callable[..., None], tuple[Any, ...]]], answers: Any, memory: list[float], counted: int
 ) -> list[float]:
-    """Seconds of each round; the memory of all processes together is sampled while they train."""
+    """Seconds of each round; the memory of the first `counted` processes together is sampled while they train."""
     processes = [spawn.Process(target=target, args=arguments) for target, arguments in targets]
     for process in processes:
         process.start()
@@ -157,7 +157,7 @@ def rounds_of(
     while any(process.is_alive() for process in processes):
         for process in processes:
             process.join(0.2)
-        peak = max(peak, sum(private_and_shared(process.pid) for process in processes))
+        peak = max(peak, sum(private_and_shared(process.pid) for process in processes[:counted]))
     memory.append(peak)
     return list(answers.get(timeout=10))
 
@@ -174,12 +174,13 @@ def federated(sleeping: bool, memory: list[float]) -> list[float]:
     answers = spawn.Queue()
     with EmbeddedServer() as server, tempfile.TemporaryDirectory() as home:
         parties = [(federated_party, (node, server.url, home, sleeping, answers)) for node in NODES]
-        return rounds_of(parties, answers, memory)
+        return rounds_of(parties, answers, memory, counted=3)
 
 
 def plain(memory: list[float]) -> list[float]:
     answers, barrier = spawn.Queue(), spawn.Barrier(3)
-    return rounds_of([(plain_party, (part, barrier, answers)) for part in (0, 1, None)], answers, memory)
+    sides = [(plain_party, (part, barrier, answers)) for part in (0, 1, None)]
+    return rounds_of(sides, answers, memory, counted=2)  # the two that train
 
 
 def start_seconds() -> float:

@@ -72,8 +72,8 @@ def measure(protocol: str, count: int) -> None:
     computed = sum(found[party][4] for party in NODES)
     memory = ", ".join(f"{party} {found[party][2]:.0f} -> {found[party][3]:.0f} MB" for party in NODES)
     print(
-        f"{protocol:<5} {count:>9,} ids a side  {seconds:7.1f} s ({computed:.1f} s of processor)  {sent / count:6.1f} bytes an id  "
-        f"server at most {highest[0] / 1e6:.0f} MB  {memory}",
+        f"{protocol:<5} {count:>9,} ids a side  {seconds:7.1f} s ({computed:.1f} s of processor)  "
+        f"{sent / count:6.1f} bytes an id  server at most {highest[0] / 1e6:.0f} MB  {memory}",
         flush=True,
     )
 

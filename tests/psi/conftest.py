@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
+from federation import Federation
+from scripted_parties import ScriptedParties
 
 from playground_ext.psi.hashing import Domain, fresh_nonce
 
@@ -46,3 +49,8 @@ def people():
 @pytest.fixture
 def domain() -> Domain:
     return Domain("psi", fresh_nonce(), fresh_nonce())
+
+
+@pytest.fixture
+def federation(parties: ScriptedParties, tmp_path: Path) -> Federation:
+    return Federation(parties, tmp_path)

@@ -152,6 +152,7 @@ def playground(tmp_path: Path) -> Iterator[Playground]:
     runtime = Path(tempfile.mkdtemp(prefix="pgt", dir="/tmp"))  # tmp_path is too long for sockets
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
     environment |= {"PLAYGROUND_RUNTIME": str(runtime), "PYTHONPATH": str(CHECKOUT), "COLUMNS": "100"}
+    environment |= {"PLAYGROUND_WARM": "0"}  # no zygote that outlives the command; tests/kernel tests those
     environment |= {"XDG_DATA_HOME": str(tmp_path / "data"), "IPYTHONDIR": str(tmp_path / "ipython")}
     command = Playground(tmp_path, runtime, environment)
     yield command

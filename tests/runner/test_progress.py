@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from playground_ext.bus.connection import Connection
-from playground_ext.bus.envelope import encode_control
+from playground_ext.bus.envelope import Control, encode_control
 from playground_ext.bus.keys import TaskKeys
 from playground_ext.bus.server import EmbeddedServer
 from playground_ext.logs.record import Batch, LogRecord, encode_batch
@@ -115,6 +115,17 @@ def test_the_first_fail_message_of_a_party_is_kept(server, client):
     follower.stop()
 
     assert board.fails["a"]["error"] == "E: 1"
+
+
+def test_what_a_party_said_last_counts_even_if_it_is_read_after_its_end():
+    board = Board([("a", "aggregator")], rounds=2)
+    board.end("a", "done")
+
+    board.metric(MetricPoint("a", 2, "test/accuracy", 0.75, time.time()))
+    board.control(Control("a", 1, 9, "progress", {"state": "testing", "round": 2}))
+
+    (row,) = board.rows()
+    assert (row.state, row.round, row.accuracy) == ("done", 2, 0.75)
 
 
 def test_log_lines_say_party_round_and_level_in_words():
