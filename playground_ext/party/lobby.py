@@ -126,6 +126,16 @@ class Lobby:
                 found.add(name)
         return found & set(self._party.nodes)
 
+    def last_run(self) -> str:
+        """What became of the task's current run, for one who comes late; empty if there was none."""
+        run = cast("bytes | None", self._connection.client.get(self._keys.run))
+        status = self._hash(self._keys.of(run.decode()).meta).get("status", b"") if run else b""
+        return {
+            b"running": "a run is going on without this party",
+            b"ended": "its last run has ended",
+            b"failed": "its last run has failed",
+        }.get(status, "")
+
     def failures(self) -> dict[str, dict[str, Any]]:
         """Parties that failed before they could join a run, by their last word."""
         found: dict[str, dict[str, Any]] = {}
@@ -189,8 +199,9 @@ class Lobby:
 
     def _nobody(self, timeout: float) -> PartyMissing:
         initiator = self._party.initiator
+        late = f" ({last})" if (last := self.last_run()) else ""
         return PartyMissing(
-            f"{initiator} did not open task {self._party.task} within {timeout:.0f} s",
+            f"{initiator} did not open task {self._party.task} within {timeout:.0f} s{late}",
             party=self._party.id,
             task=self._party.task,
             next_step=f"run {initiator}'s notebook (same task id, same folder or server), then this one again",

@@ -153,7 +153,14 @@ class PlaygroundEngine(NBClientEngine):  # type: ignore[misc]
         folder = PrivateFolder() if kernel is None else None
         try:
             if kernel is None and folder is not None:
-                kernel = PartyKernel("kernel", folder.path, kernel_name, env=env or {}, cwd=kernel_cwd or Path.cwd())
+                kernel = PartyKernel(
+                    "kernel",
+                    folder.path,
+                    kernel_name,
+                    env=env or {},
+                    cwd=kernel_cwd or Path.cwd(),
+                    on_plain=lambda why: logger.info("This kernel starts as an ordinary process: %s", why),
+                )
                 kernel.start()
             _execute(
                 nb_man,

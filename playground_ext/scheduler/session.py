@@ -151,19 +151,22 @@ class Session:
         """Who is here and who is not, before a run is open."""
         self._raise_early_failures()
         here = self._lobby.present() | {self.party.id}
-        self._show_waiting([node for node in self.party.nodes if node not in here], left)
+        self._show_waiting([node for node in self.party.nodes if node not in here], left, self._lobby.last_run())
 
-    def _show_waiting(self, missing: list[str], left: float) -> None:
+    def _show_waiting(self, missing: list[str], left: float, note: str = "") -> None:
         here = len(self.party.nodes) - len(missing)
         clock = f"{int(left) // 60}:{int(left) % 60:02d} left"
         names = ", ".join(missing) if missing else f"{self.party.initiator} to open the run"
-        self._logs.status(f"{here} of {len(self.party.nodes)} here; waiting for {names} ({clock})")
+        self._logs.status(
+            f"{here} of {len(self.party.nodes)} here; waiting for {names} ({clock}{note and '; ' + note})"
+        )
         if missing and not self._hinted:
             self._hinted = True
             logger.info(
-                "waiting for %s. Start them: run their notebooks, papermill jobs or scripts with task_id=%r and their "
-                "own party ids, %s",
+                "waiting for %s%s. Start them: run their notebooks, papermill jobs or scripts with task_id=%r and "
+                "their own party ids, %s",
                 ", ".join(missing),
+                note and f" ({note})",
                 self.party.task,
                 "with the same PLAYGROUND_REDIS_URL" if settings.read().redis_url else f"inside {self._workspace}",
             )

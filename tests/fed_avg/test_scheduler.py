@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from scripted_parties import ScriptedParties
 from torch import nn, optim
 from torch.utils.data import DataLoader, TensorDataset
 
+from playground_ext.bus.server import EmbeddedServer
 from playground_ext.scheduler.seeding import seed_everything
 
 PARTY = """
@@ -320,6 +323,16 @@ def test_without_an_initiator_the_others_say_whom_to_start(
     assert "run aggregator's notebook" in outcomes["collaborator-1"].err
 
 
+def test_a_late_party_is_told_what_it_missed(parties: ScriptedParties, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = names(1)
+    assert all(outcome.code == 0 for outcome in parties.run({node: script(node, nodes) for node in nodes}).values())
+    monkeypatch.setenv("PLAYGROUND_CHECK_IN_TIMEOUT", "2")
+    outcome = parties.run({"collaborator-1": script("collaborator-1", nodes)})["collaborator-1"]
+
+    assert "waiting for aggregator (its last run has ended). Start them" in outcome.err
+    assert "aggregator did not open task t within 2 s (its last run has ended)" in outcome.err
+
+
 def test_a_second_party_of_the_same_id_is_refused_and_the_first_goes_on(parties: ScriptedParties) -> None:
     nodes = names(1)
     parties.start("collaborator-1", script("collaborator-1", nodes))
@@ -418,8 +431,6 @@ def test_a_collaborator_interrupted_while_it_waits_may_come_back(parties: Script
     parties.start("aggregator", script("aggregator", nodes))
     first = parties.start("first", script("collaborator-1", nodes))
     _wait_for(lambda: "waiting for collaborator-2" in parties.output("first"))
-    import os
-
     os.kill(first.pid, signal.SIGINT)
     first.join(10)
     parties.start("collaborator-1", script("collaborator-1", nodes))
@@ -460,3 +471,38 @@ def _wait_for(condition: object, timeout: float = 20.0) -> None:
         if time.monotonic() > deadline:
             pytest.fail("it did not happen in time")
         time.sleep(0.05)
+
+
+def test_a_server_that_restarts_without_its_data_does_not_end_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Truth lives in the parties' folders: nobody notices more than a pause, and the model is the same."""
+    nodes = names(2)
+    slow = """
+    def num_samples(self):
+        __import__("time").sleep(0.5)
+        return super().num_samples()
+"""
+    folder = Path(tempfile.gettempdir()) / f"pg-restart-{os.getpid()}"
+    monkeypatch.setenv("PLAYGROUND_REDIS_URL", f"unix://{folder}/s")
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    processes = ScriptedParties(scripts)
+    make = "Demo(max_rounds=6, log_rounds=1, calculation_timeout=60)"
+    try:
+        with EmbeddedServer(folder) as first:
+            assert first.url == os.environ["PLAYGROUND_REDIS_URL"]
+            for node in nodes:
+                processes.start(node, script(node, nodes, body=slow, make=make))
+            _wait_for(lambda: "round 2 | tested" in processes.output("aggregator"))
+        time.sleep(1.0)
+        with EmbeddedServer(folder):
+            outcomes = processes.finish()
+    finally:
+        processes.kill()
+
+    assert [outcome.code for outcome in outcomes.values()] == [0, 0, 0], outcomes
+    expected = plain_training(nodes, 6)
+    trained = load_file(results(tmp_path, "collaborator-1") / "model.safetensors")
+    for name, tensor in expected.items():
+        torch.testing.assert_close(trained[name], tensor, rtol=1e-6, atol=1e-7)
