@@ -154,8 +154,8 @@ class Session:
         self._show_waiting([node for node in self.party.nodes if node not in here], left, self._lobby.last_run())
 
     def _show_waiting(self, missing: list[str], left: float, note: str = "") -> None:
-        here = len(self.party.nodes) - len(missing)
-        clock = f"{int(left) // 60}:{int(left) % 60:02d} left"
+        here = f"{len(self.party.nodes) - len(missing)} of {len(self.party.nodes)} here"
+        clock = f"{int(left) // 60}:{int(left) % 60:02d} left{note and '; ' + note}"
         names = ", ".join(missing) if missing else f"{self.party.initiator} to open the run"
         self._logs.status(
             f"{here} of {len(self.party.nodes)} here; waiting for {names} ({clock}{note and '; ' + note})"
