@@ -29,7 +29,7 @@ from playground_ext.errors import (
 from playground_ext.logs.session import LogSession
 from playground_ext.party.checkpoint import Checkpoints
 from playground_ext.party.context import server_url
-from playground_ext.party.failure import describe, is_interactive
+from playground_ext.party.failure import describe, is_interactive, shorten
 from playground_ext.party.identity import Party
 from playground_ext.party.lease import Lease, machine
 from playground_ext.party.liveness import Watch, failed
@@ -157,9 +157,7 @@ class Session:
         here = f"{len(self.party.nodes) - len(missing)} of {len(self.party.nodes)} here"
         clock = f"{int(left) // 60}:{int(left) % 60:02d} left{note and '; ' + note}"
         names = ", ".join(missing) if missing else f"{self.party.initiator} to open the run"
-        self._logs.status(
-            f"{here} of {len(self.party.nodes)} here; waiting for {names} ({clock}{note and '; ' + note})"
-        )
+        self._logs.status(f"{here}; waiting for {names} ({clock})")
         if missing and not self._hinted:
             self._hinted = True
             logger.info(
@@ -260,6 +258,8 @@ class Session:
         cause = error
         if isinstance(error, KeyboardInterrupt) and self.watch.interrupted:
             cause = self.watch.failure  # the watch interrupted, not the user
+        elif isinstance(error, KeyboardInterrupt):
+            shorten(error)
         if isinstance(cause, PlaygroundError):
             cause.located(party=self.party.id, task=self.party.task)
         try:
