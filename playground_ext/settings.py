@@ -34,6 +34,7 @@ class Settings:
     check_in_timeout: float | None  # PLAYGROUND_CHECK_IN_TIMEOUT, seconds; None: 600 interactive, 120 batch
     log_level: str  # PLAYGROUND_LOG_LEVEL: default INFO
     warm: bool = True  # PLAYGROUND_WARM: 0 starts every kernel as an ordinary process
+    matplotlib_backend: str | None = None  # MPLBACKEND: how matplotlib shows figures; ipykernel sets it
 
 
 def read() -> Settings:
@@ -59,6 +60,7 @@ def read() -> Settings:
         check_in_timeout=_seconds("PLAYGROUND_CHECK_IN_TIMEOUT", env.get("PLAYGROUND_CHECK_IN_TIMEOUT")),
         log_level=env.get("PLAYGROUND_LOG_LEVEL", "INFO").upper(),
         warm=env.get("PLAYGROUND_WARM", "1") != "0",
+        matplotlib_backend=env.get("MPLBACKEND") or None,
     )
 
 

@@ -89,6 +89,13 @@ class Receiver:
         for sender, waiting in self._waiting.items():
             self._waiting[sender] = deque(entry for entry in waiting if entry[2].round >= before_round)
 
+    def taken(self) -> dict[str, tuple[int, int]]:
+        """Per sender, up to where every message has been taken: the server need not hold those payloads any more."""
+        return {
+            sender: (waiting[0][0], waiting[0][1] - 1) if waiting else self.cursors[sender]
+            for sender, waiting in self._waiting.items()
+        }
+
     def waiting_kinds(self, sender: str) -> list[str]:
         """What has come from this sender and is not taken, for messages about what has not."""
         return [f"{header.kind} (round {header.round})" for _, _, header, _ in self._waiting[sender]]

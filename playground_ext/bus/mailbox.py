@@ -82,6 +82,11 @@ class Mailbox:
         """Per sender, the (incarnation, seq) up to which this party has read."""
         return dict(self._receiver.cursors)
 
+    @property
+    def taken(self) -> dict[str, tuple[int, int]]:
+        """Per sender, the (incarnation, seq) up to which this party has taken everything, payloads included."""
+        return self._receiver.taken()
+
     def restore(self, cursors: Mapping[str, tuple[int, int]]) -> None:
         """Go on reading where a checkpoint stood, and send again everything that is unacknowledged."""
         self._receiver.cursors.update(cursors)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from types import FrameType, TracebackType
@@ -11,7 +13,7 @@ from typing import Any
 from playground_ext import settings
 from playground_ext.errors import PlaygroundError
 
-__all__ = ["describe", "in_kernel", "is_interactive", "shell"]
+__all__ = ["describe", "in_kernel", "is_interactive", "shell", "shorten"]
 
 _FRAMES = 12  # of a traceback, innermost last
 _MAX_TEXT = 20_000  # characters of a traceback
@@ -22,8 +24,9 @@ def describe(error: BaseException) -> dict[str, Any]:
 
     Frames of this package are left out, so that the reader sees the party's own code and the library it called.
     """
-    frames = [frame for frame in _frames(error.__traceback__) if not _is_ours(frame[0])]
-    place = next((frame for frame in reversed(frames) if _cell(frame[0])), None) or (frames[-1] if frames else None)
+    inner = [frame for frame in _frames(error.__traceback__) if not _is_ours(frame[0])]
+    frames = [*_callers(error.__traceback__), *inner]
+    place = next((frame for frame in reversed(frames) if _is_users(frame[0])), frames[-1] if frames else None)
     body: dict[str, Any] = {"error": f"{type(error).__name__}: {_first_line(error)}", "traceback": _text(error, frames)}
     if notebook := settings.read().notebook:
         body["notebook"] = notebook.rsplit("/", 1)[-1]
@@ -59,6 +62,44 @@ def _frames(tb: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
         tb = tb.tb_next
 
 
+def shorten(interrupt: KeyboardInterrupt) -> None:
+    """Leave the user's own frames in its traceback: where in a library it struck says nothing, and takes IPython more
+    than a second to print.
+    """
+    found: list[TracebackType] = []
+    link = interrupt.__traceback__
+    while link is not None:
+        if not found or _is_users(link.tb_frame):  # the first is the frame that handles it now
+            found.append(link)
+        link = link.tb_next
+    short = None
+    for link in reversed(found):
+        short = TracebackType(short, link.tb_frame, link.tb_lasti, link.tb_lineno)
+    interrupt.__traceback__ = short
+
+
+def _callers(tb: TracebackType | None) -> list[tuple[FrameType, int]]:
+    """The user's frames that led to where the error is being handled, which its traceback does not hold yet."""
+    found = []
+    frame = tb.tb_frame.f_back if tb is not None else None
+    while frame is not None:
+        if _is_users(frame):
+            found.append((frame, frame.f_lineno))
+        frame = frame.f_back
+    return found[::-1]
+
+
+def _is_users(frame: FrameType) -> bool:
+    """Typed into a notebook, or in a script or module of the user's."""
+    name = frame.f_code.co_filename
+    return bool(_cell(frame)) or not (_is_ours(frame) or name.startswith("<") or name.startswith(_libraries()))
+
+
+@functools.cache
+def _libraries() -> tuple[str, ...]:
+    return tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
 def _is_ours(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).split(".")[0] in ("playground_ext", "IPython", "ipykernel")
 
@@ -76,6 +117,8 @@ def _cell(frame: FrameType) -> str | None:
 
 def _first_line(error: BaseException) -> str:
     text = error.what if isinstance(error, PlaygroundError) else str(error)
+    if isinstance(error, KeyboardInterrupt):
+        text = text or "it was interrupted"
     return text.strip().splitlines()[0] if text.strip() else "(no message)"
 
 

@@ -97,6 +97,8 @@ class Session:
         except BaseException as error:
             if isinstance(error, PlaygroundError):
                 error.located(party=self.party.id, task=self.party.task)
+            if isinstance(error, KeyboardInterrupt):
+                shorten(error)
             self._cleanup.close()
             raise
         return self
