@@ -78,11 +78,6 @@ class Mailbox:
         return self._receiver.received_bytes
 
     @property
-    def cursors(self) -> dict[str, tuple[int, int]]:
-        """Per sender, the (incarnation, seq) up to which this party has read."""
-        return dict(self._receiver.cursors)
-
-    @property
     def taken(self) -> dict[str, tuple[int, int]]:
         """Per sender, the (incarnation, seq) up to which this party has taken everything, payloads included."""
         return self._receiver.taken()

@@ -9,6 +9,7 @@ at last   aggregator    --global(r+1, final)-->  every collaborator
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -318,7 +319,7 @@ class FedAvgScheduler(Scheduler):
             save_file(self.model.state_dict(), path)
         except OSError as error:
             raise storage_error(error, path.parent, "save the final model") from error
-        logger.info("the final model is in %s", path)
+        logger.info("the final model is in %s", min(str(path), os.path.relpath(path), key=len))
         return path
 
     def _state(self) -> dict[str, Any]:

@@ -70,7 +70,9 @@ class Record:
     @property
     def name(self) -> str:
         """What people type: the folder of a run (a task that was run twice has two), else the task."""
-        return self.folder.name if self.template is not None else self.task
+        if self.template is None:
+            return self.task
+        return self.folder.name if self.folder.parent == settings.read().runs else os.path.relpath(self.folder)
 
     @property
     def active(self) -> bool:

@@ -236,11 +236,11 @@ class Session:
 
     def checkpoint(self, round: int, state: Mapping[str, Any]) -> None:
         """Make a round durable, and acknowledge what the checkpoint before it had received."""
-        cursors = {peer: list(cursor) for peer, cursor in self.mailbox.cursors.items()}
+        cursors = {peer: list(cursor) for peer, cursor in self.mailbox.taken.items()}
         self.checkpoints.save(round, {**state, "round": round, "cursors": cursors})
         if any(any(cursor) for cursor in self._cursors_saved.values()):
             self.watch.post("ack", {"cursors": self._cursors_saved})
-        self._cursors_saved = self.mailbox.cursors
+        self._cursors_saved = self.mailbox.taken
         self.mailbox.forget(round)
 
     def _publish_metrics(self, points: bytes) -> None:

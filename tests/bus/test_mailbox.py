@@ -230,7 +230,7 @@ def test_acknowledged_messages_leave_server_and_outbox(
         alice.send(["bob", "carol"], "weights", bytes(CHUNK_BYTES // 2), round=round)
         for receiver, name in ((bob, "bob"), (carol, "carol")):
             receiver.receive("alice", "weights", round=round, timeout=5)
-            alice.acknowledged(name, *receiver.cursors["alice"])
+            alice.acknowledged(name, *receiver.taken["alice"])
 
     assert len(list((tmp_path / "alice" / "outbox").glob("*.msg"))) == 1  # the last one is released with the next send
     assert len([key for key in client.keys("*") if b":b:" in key]) == 1
@@ -241,7 +241,7 @@ def test_a_message_stays_until_every_receiver_has_acknowledged_it(mailbox: MakeM
     alice, bob = mailbox("alice"), mailbox("bob")
     alice.send(["bob", "carol"], "weights", bytes(100_000), round=1)
     bob.receive("alice", "weights", timeout=5)
-    alice.acknowledged("bob", *bob.cursors["alice"])
+    alice.acknowledged("bob", *bob.taken["alice"])
     alice.send("bob", "note", b"", round=1)
 
     assert len(list((tmp_path / "alice" / "outbox").glob("*.msg"))) == 1
@@ -269,7 +269,7 @@ def test_a_full_server_is_waited_for(mailbox: MakeMailbox) -> None:
             for round in (1, 2):
                 bob.receive("alice", "weights", round=round, timeout=10)
             threading.Event().wait(0.3)
-            alice.acknowledged("bob", *bob.cursors["alice"])
+            alice.acknowledged("bob", *bob.taken["alice"])
 
         helper = threading.Thread(target=catch_up)
         helper.start()
@@ -331,7 +331,7 @@ def test_a_receiver_that_starts_over_reads_again_what_it_has_not_acknowledged(ma
     for round in (1, 2):
         alice.send("bob", "weights", bytes([round]), round=round)
     bob.receive("alice", "weights", round=1, timeout=5)
-    durable = bob.cursors
+    durable = bob.taken
     bob.receive("alice", "weights", round=2, timeout=5)
     bob.close()
 

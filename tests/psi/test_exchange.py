@@ -160,6 +160,19 @@ def test_messages_of_another_attempt_are_never_read(channels):
     assert isinstance(error, ReceiveTimeout)
 
 
+def test_what_is_read_but_not_taken_is_not_acknowledged(channels):
+    alice, bob = channels()
+    alice.send("psi-tags", bytes(100_000))  # larger than what travels inline: it lies on the server until it is fetched
+    alice.send("psi-returned", bytes(100_000))
+
+    bob.receive("psi-returned")
+    before = bob._mailbox.taken["alice"], bob._mailbox.cursors["alice"]
+    bob.receive("psi-tags")
+
+    assert before == ((1, 0), (1, 2))
+    assert bob._mailbox.taken["alice"] == (1, 2)
+
+
 @pytest.mark.parametrize(
     ("places", "count", "expected"),
     [

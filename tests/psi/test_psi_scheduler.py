@@ -74,11 +74,11 @@ def test_ten_thousand_ids_travel_in_blocks(federation):
 def test_blocks_that_are_acknowledged_early_still_arrive(federation, monkeypatch):
     # RSA blocks are larger than what travels inline: 1,024 ids of 256 bytes lie on the server until they are fetched
     monkeypatch.setenv("ACKNOWLEDGE_EVERY", str(100_000))
-    mine, theirs = [f"{i}" for i in range(3_000)], [f"{i}" for i in range(1_500, 4_500)]
+    mine, theirs = [f"{i}" for i in range(1_200)], [f"{i}" for i in range(600, 1_800)]
 
     answers = _play(federation, "RSA", mine, theirs)
 
-    assert answers["initiator"]["common"] == answers["collaborator-1"]["common"] == mine[1_500:]
+    assert answers["initiator"]["common"] == answers["collaborator-1"]["common"] == mine[600:]
 
 
 def test_more_than_two_parties_meet_in_a_star(federation):

@@ -222,7 +222,8 @@ def test_a_run_is_found_by_its_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     old_run(tmp_path / "elsewhere", "there", days=1)
 
-    assert find_record("elsewhere/there").task == "there"
+    record = find_record("elsewhere/there")
+    assert (record.task, record.name) == ("there", "elsewhere/there")
     assert find_records() == []
 
 
