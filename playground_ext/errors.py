@@ -25,6 +25,7 @@ PlaygroundError
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from types import TracebackType
 from typing import Self
@@ -103,18 +104,21 @@ class PlaygroundError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """IPython's hook: one screen instead of the library's frames."""
-        frames = [frame for frame in _user_frames(self.__traceback__)]
-        return [f"{type(self).__name__}: {self}", *frames]
+        return [f"{type(self).__name__}: {self}", *_user_frames(self.__traceback__)]
 
 
 def _user_frames(traceback: TracebackType | None) -> list[str]:
-    """The frames outside this package and IPython, innermost last, one line each."""
+    """The frames outside this package, IPython and the standard library's plumbing, innermost last, one line each."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
     lines: list[str] = []
     while traceback is not None:
         module = str(traceback.tb_frame.f_globals.get("__name__", ""))
-        if module.split(".")[0] not in ("playground_ext", "IPython", "ipykernel"):
+        if module.split(".")[0] not in ("playground_ext", "IPython", "ipykernel", "contextlib"):
             code = traceback.tb_frame.f_code
-            lines.append(f"  at {code.co_filename}:{traceback.tb_lineno} in {code.co_name}")
+            cell = shell.compile.format_code_name(code.co_filename) if shell is not None else None
+            place = f"cell {cell[1].removeprefix('In').strip()}" if cell else code.co_filename
+            lines.append(f"  at {place}, line {traceback.tb_lineno}, in {code.co_name}")
         traceback = traceback.tb_next
     return lines
 

@@ -140,7 +140,7 @@ class Sandbox:
         return found
 
     def kernels(self) -> list[str]:
-        return [line for line in self.processes() if "ipykernel" in line]
+        return [line for line in self.processes() if re.search(r"ipykernel|playground_ext\.kernel", line)]
 
     def left_behind(self) -> list[str]:
         """Processes, listening sockets, and files in the folders for temporary ones."""

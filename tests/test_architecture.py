@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "compat": _SCHEDULER | {"fed_avg", "psi", "hetero_nn"},
     "kernel": _LOGS,
     "runner": _LOGS | {"kernel"},
+    "overview": _LOGS | {"runner"},
     "server": _LOGS | {"runner"},
 }
 

@@ -18,14 +18,14 @@ GIB = 1024**3
 
 @pytest.fixture(scope="module")
 def tool() -> SimpleNamespace:
-    return SimpleNamespace(**runpy.run_path(str(REPOSITORY / "tools" / "environment.py")))
+    return SimpleNamespace(**runpy.run_path(str(REPOSITORY / ".ci" / "environment.py")))
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """What make needs of the repository, without an environment."""
     folder = tmp_path / "checkout"
-    shutil.copytree(REPOSITORY / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(REPOSITORY / ".ci", folder / ".ci", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(REPOSITORY / "kernels", folder / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, folder)
@@ -70,7 +70,7 @@ def test_what_is_missing_or_too_old_is_named(tmp_path):
         'dependencies = ["numpy>=999", "redis[hiredis]>=1", "not-for-us; python_version < \'3\'"]\n'
         'optional-dependencies = {more = ["not-there-at-all", "not-installed-itself[less]"], less = ["pytest>=999"]}\n'
     )
-    tool = SimpleNamespace(**runpy.run_path(str(REPOSITORY / "tools" / "requirements.py")))
+    tool = SimpleNamespace(**runpy.run_path(str(REPOSITORY / ".ci" / "requirements.py")))
     assert tool.lacking([], tmp_path) == "numpy not-installed-itself"
     assert tool.lacking(["more"], tmp_path) == "numpy not-there-at-all pytest not-installed-itself"
 
