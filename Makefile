@@ -7,6 +7,9 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
+# Test files at a time; a file stays in one process, because its tests may share a run.
+WORKERS ?= 2
+
 ifeq ($(strip $(PYTHON)),)
   PY := .venv/bin/python
   REUSE :=
@@ -49,7 +52,7 @@ endif
 
 .PHONY: test
 test: lint
-	@"$(PY)" -m pytest $(TESTS)
+	@"$(PY)" -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: lint
 lint:

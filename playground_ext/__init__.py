@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from playground_ext.errors import PlaygroundError
     from playground_ext.logs.capture import logger
+    from playground_ext.overview.task_view import task_view
     from playground_ext.party.context import mock_context
     from playground_ext.party.folders import (
         get_dataset_dir,
@@ -29,6 +30,7 @@ _HOMES = {
     "TaskResult": "playground_ext.scheduler.result",
     "logger": "playground_ext.logs.capture",
     "mock_context": "playground_ext.party.context",
+    "task_view": "playground_ext.overview.task_view",
     "get_dataset_dir": "playground_ext.party.folders",
     "get_model_dir": "playground_ext.party.folders",
     "get_result_dir": "playground_ext.party.folders",
@@ -49,6 +51,7 @@ __all__ = [
     "get_share_dir",
     "logger",
     "mock_context",
+    "task_view",
 ]
 
 

@@ -25,7 +25,7 @@ from playground_ext.logs.render import clean
 from playground_ext.runner.history import Record, find_record
 from playground_ext.runner.view import Output
 
-__all__ = ["LEVELS", "Wanted", "logs_command"]
+__all__ = ["LEVELS", "Wanted", "logs_command", "server_of"]
 
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 LINES_AT_ONCE = 2000  # written in one go
@@ -105,13 +105,13 @@ def _followed(record: Record) -> Iterator[LogRecord]:
                 yield line
 
     yield from new(_written(record.logs, offsets))
-    if record.active and (url := _server_of(record)) is not None:
+    if record.active and (url := server_of(record)) is not None:
         with contextlib.suppress(redis.RedisError, PlaygroundError):  # the run's server leaves with the run
             yield from new(_streamed(url, record))
     yield from new(_written(record.logs, offsets))
 
 
-def _server_of(record: Record) -> str | None:
+def server_of(record: Record) -> str | None:
     """Where the parties of a running task meet."""
     own = record.summary.get("url")
     if isinstance(own, str):

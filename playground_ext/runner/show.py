@@ -13,7 +13,7 @@ import msgspec
 from playground_ext.runner.history import BY_HAND, Record, find_record, find_records
 from playground_ext.runner.screen import columns, size_text, time_text
 
-__all__ = ["listing_text", "show_text"]
+__all__ = ["describe_record", "listing_text", "show_text"]
 
 _FIRST_ROUNDS, _LAST_ROUNDS = 5, 15  # shown of many
 _MOST_METRICS = 4  # columns beside the round
@@ -50,7 +50,7 @@ def show_text(name: str, *, as_json: bool) -> str:
         ConfigError: nothing of that name was run here.
     """
     record = find_record(name)
-    said = _full(record)
+    said = describe_record(record)
     if as_json:
         return _json(said)
     parts = [_head(record, said), "\n".join(_parties(said))]
@@ -80,7 +80,8 @@ def _brief(record: Record) -> dict[str, Any]:
     }
 
 
-def _full(record: Record) -> dict[str, Any]:
+def describe_record(record: Record) -> dict[str, Any]:
+    """All that its files say about a run, as JSON: `playground show --json` prints it."""
     points = _metrics(record)
     return {
         **_brief(record),
