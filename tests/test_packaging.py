@@ -70,6 +70,7 @@ class Installed:
             "IPYTHONDIR": str(self.elsewhere / "ipython"),
             "PATH": os.pathsep.join([str(self.prefix / "bin"), os.defpath]),
             "PLAYGROUND_RUNTIME": str(self.elsewhere / "r"),
+            "PLAYGROUND_WARM": "0",  # a process that forks kernels would outlive the test
         }
         return checked([self.prefix / "bin" / program, *arguments], cwd=self.elsewhere, env=environment)
 

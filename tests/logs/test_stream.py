@@ -228,7 +228,8 @@ def test_lines_survive_a_server_that_restarts_without_its_data(
         for one in (alice, bob, late):
             assert one.merged.wait_for({"alice": alice.writer.seq}, 5.0) == []
         said = [line["text"] for line in alice.saved()]
-        assert said[-2:] == ["after", "the server takes log lines again"]
+        assert said[-1] == "the server takes log lines again"
+        assert "after" in said
         assert bob.texts("alice") == alice.texts("alice") == late.texts("alice") == said
         for one in (alice, bob, late):
             one.leave()
