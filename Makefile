@@ -52,7 +52,7 @@ endif
 
 .PHONY: test
 test: lint
-	@"$(PY)" -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+	@"$(PY)" -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: lint
 lint:

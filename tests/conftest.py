@@ -16,6 +16,13 @@ sys.path.insert(0, str(Path(__file__).parent))  # scripted_parties: forked proce
 
 from scripted_parties import ScriptedParties
 
+SLOW = ("end_to_end", "kernel", "runner", "deployment", "notebooks", "fed_avg", "hetero_nn", "logs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders that wait for kernels come first, so that no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: next((SLOW.index(part) for part in item.path.parts if part in SLOW), len(SLOW)))
+
 
 @pytest.fixture(scope="session")
 def session_cache() -> Iterator[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -173,11 +174,7 @@ class Connection:
         """redis-py's socket while no reply is pending on it; whatever goes wrong inside, it is not left half read."""
         try:
             connection = self._connected()
-            try:
-                stale = connection.can_read(timeout=0)  # a reply nobody read, or the server's goodbye
-            except redis.ConnectionError:
-                stale = True
-            if stale:  # the caller must know: the server may have come back without its data
+            if self._is_stale(connection):  # the caller must know: the server may have come back without its data
                 connection.disconnect()
                 raise redis.ConnectionError("the server has closed the connection")
             sock: socket.socket = connection._get_socket()
@@ -194,6 +191,17 @@ class Connection:
             raise
         except OSError as error:
             raise unreachable(self.url, error) from error
+
+    @staticmethod
+    def _is_stale(connection: Any) -> bool:
+        """Is there a reply nobody read, or the server's goodbye?"""
+        try:
+            if isinstance(connection._get_socket(), ssl.SSLSocket):  # readable after a handshake, too: session tickets
+                connection.send_command("PING")
+                return bool(connection.read_response() != b"PONG")
+            return bool(connection.can_read(timeout=0))
+        except redis.ConnectionError:
+            return True
 
     def _payload_length(self, reply: bytes, key: str) -> int:
         if reply in (b"$-1", b"_"):
