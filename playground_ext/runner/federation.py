@@ -142,7 +142,7 @@ class _Race:
         try:
             for run in runs:
                 run.start()
-            while any(not run.finished for run in runs):
+            while len(self._outcome.party_seconds) < len(runs):  # until the end of each has been noted
                 self._step()
         finally:
             for run in runs:  # empty-handed unless something went wrong here

@@ -97,8 +97,10 @@ class PartyRun(threading.Thread):
         finally:
             self.seconds = time.time() - self.began
             self.finished = True
-            close_event_loop()
-            self._on_end(self.party)
+            try:
+                close_event_loop()
+            finally:
+                self._on_end(self.party)
 
     def _execute(self) -> None:
         file: Any = None
