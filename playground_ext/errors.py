@@ -14,11 +14,13 @@ PlaygroundError
 │   ├── DuplicateParty       two notebooks claim to be the same party
 │   └── ModelMismatch        the parties built different models
 ├── ReceiveTimeout           a party sent nothing before the deadline
+├── RoundInterrupted         a party was lost in the middle of a round, which begins again when all are back
 ├── RunReplaced              the initiator opened a new run of this task
 ├── PartyReplaced            another notebook has taken this party's place
 ├── PartyFailed              another party failed; carries that party's traceback
 │   └── PartyDied            another party's process is gone
 ├── AggregationError         updates that cannot be averaged
+│   └── TooFewSurvivors      secure aggregation: fewer parties answered than its threshold
 ├── StorageError             a folder or file of this party (disk full, not writable)
 └── RunFailed                `playground run`: the first failing party's traceback, cell and line
 """
@@ -45,6 +47,7 @@ __all__ = [
     "PlaygroundError",
     "ProtocolError",
     "ReceiveTimeout",
+    "RoundInterrupted",
     "RunFailed",
     "RunReplaced",
     "ServerError",
@@ -52,6 +55,7 @@ __all__ = [
     "ServerUnreachable",
     "StorageError",
     "TemplateError",
+    "TooFewSurvivors",
 ]
 
 
@@ -175,6 +179,10 @@ class ReceiveTimeout(PlaygroundError):
     """A party sent nothing before the deadline."""
 
 
+class RoundInterrupted(PlaygroundError):
+    """A party was lost in the middle of a round. Never reaches the user: the round begins again when all are back."""
+
+
 class RunReplaced(PlaygroundError):
     """The initiator opened a new run of this task."""
 
@@ -193,6 +201,10 @@ class PartyDied(PartyFailed):
 
 class AggregationError(PlaygroundError):
     """Updates that cannot be averaged."""
+
+
+class TooFewSurvivors(AggregationError):
+    """Secure aggregation: fewer parties answered than its threshold, so nobody can take the masks off."""
 
 
 class StorageError(PlaygroundError):

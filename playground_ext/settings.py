@@ -11,6 +11,7 @@ from playground_ext.errors import ConfigError
 __all__ = ["Settings", "read"]
 
 CHECK_IN_INTERACTIVE = 600.0  # seconds that a person gets to start the other notebooks
+REPAIR = 1800.0  # seconds that the others wait for a party that failed, where they wait at all
 CHECK_IN_BATCH = 120.0  # seconds that parties started by a program get
 
 
@@ -33,8 +34,13 @@ class Settings:
     notebook: str | None  # PLAYGROUND_NOTEBOOK, else Jupyter's JPY_SESSION_NAME: the notebook this kernel runs
     check_in_timeout: float | None  # PLAYGROUND_CHECK_IN_TIMEOUT, seconds; None: 600 interactive, 120 batch
     log_level: str  # PLAYGROUND_LOG_LEVEL: default INFO
+    on_party_failure: str | None = None  # PLAYGROUND_ON_PARTY_FAILURE: stop or wait; default wait if interactive
+    repair_timeout: float | None = None  # PLAYGROUND_REPAIR_TIMEOUT, seconds; None: REPAIR
+    resume: bool = False  # PLAYGROUND_RESUME: 1 goes on with the run this party has not finished, others alive or not
     warm: bool = True  # PLAYGROUND_WARM: 0 starts every kernel as an ordinary process
     matplotlib_backend: str | None = None  # MPLBACKEND: how matplotlib shows figures; ipykernel sets it
+    compat: str | None = None  # PLAYGROUND_COMPAT: alphafed uses ours even where AlphaMed's own package is installed
+    datasets: tuple[tuple[str, Path], ...] = ()  # PLAYGROUND_DATASETS: /data/MNIST=FOLDER,… read there instead
 
 
 def read() -> Settings:
@@ -59,8 +65,13 @@ def read() -> Settings:
         notebook=env.get("PLAYGROUND_NOTEBOOK") or env.get("JPY_SESSION_NAME") or None,
         check_in_timeout=_seconds("PLAYGROUND_CHECK_IN_TIMEOUT", env.get("PLAYGROUND_CHECK_IN_TIMEOUT")),
         log_level=env.get("PLAYGROUND_LOG_LEVEL", "INFO").upper(),
+        on_party_failure=env.get("PLAYGROUND_ON_PARTY_FAILURE") or None,
+        repair_timeout=_seconds("PLAYGROUND_REPAIR_TIMEOUT", env.get("PLAYGROUND_REPAIR_TIMEOUT")),
+        resume=env.get("PLAYGROUND_RESUME", "") == "1",
         warm=env.get("PLAYGROUND_WARM", "1") != "0",
         matplotlib_backend=env.get("MPLBACKEND") or None,
+        compat=env.get("PLAYGROUND_COMPAT") or None,
+        datasets=_mapping("PLAYGROUND_DATASETS", env.get("PLAYGROUND_DATASETS", "")),
     )
 
 
@@ -74,6 +85,16 @@ def _path(value: str | None, default: Path | None = None) -> Path:
 def _checkout(folder: Path) -> Path:
     """The git checkout around `folder`, else `folder`: notebooks beside and below each other meet at one server."""
     return next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
+
+
+def _mapping(name: str, value: str) -> tuple[tuple[str, Path], ...]:
+    """`/here=/there,/other=/place`: absolute paths that are read elsewhere."""
+    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    if wrong := [place for place, _, folder in pairs if not (os.path.isabs(place) and folder)]:
+        raise ConfigError(
+            f"{name}: {wrong[0]!r} is not mapped to a folder", next_step=f"write {name}=/data/MNIST=/path/to/a/folder"
+        )
+    return tuple((os.path.normpath(place), _path(folder)) for place, _, folder in pairs)
 
 
 def _seconds(name: str, value: str | None) -> float | None:

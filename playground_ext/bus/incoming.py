@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -51,16 +51,36 @@ class Receiver:
             new += self._accept(self._streams[entry.key], entry.id, entry.fields)
         return new
 
-    def take(self, sender: str, kind: str, round: int | None, attempt: int | None, step: str | None) -> Envelope | None:
+    def ping(self) -> None:
+        """Raises what a broken connection raises."""
+        self._connection.client.ping()
+
+    def take(
+        self,
+        sender: str,
+        kind: str,
+        round: int | None,
+        attempt: int | None,
+        step: str | None,
+        *,
+        newest: bool = False,
+    ) -> Envelope | None:
         """The oldest waiting message that fits, with its payload; None if there is none yet."""
         waiting = self._waiting[sender]
-        for index, (incarnation, seq, header, inline) in enumerate(waiting):
-            if (
+
+        def fits(header: Header) -> bool:
+            return (
                 header.kind == kind
                 and round in (None, header.round)
                 and attempt in (None, header.attempt)
                 and step in (None, header.step)
-            ):
+            )
+
+        if newest:
+            for entry in [entry for entry in waiting if fits(entry[2])][:-1]:
+                waiting.remove(entry)
+        for index, (incarnation, seq, header, inline) in enumerate(waiting):
+            if fits(header):
                 payload = self._payload(sender, incarnation, header, inline)
                 if payload is None:
                     self.incomplete.add(sender)
@@ -84,10 +104,13 @@ class Receiver:
                 )
         return None
 
-    def forget(self, before_round: int) -> None:
-        """Drop waiting messages of rounds that are over."""
+    def forget(self, outdated: Callable[[Header], bool]) -> list[tuple[str, str, int]]:
+        """Drop waiting messages. Returns (sender, kind, round) of each."""
+        dropped = []
         for sender, waiting in self._waiting.items():
-            self._waiting[sender] = deque(entry for entry in waiting if entry[2].round >= before_round)
+            dropped += [(sender, entry[2].kind, entry[2].round) for entry in waiting if outdated(entry[2])]
+            self._waiting[sender] = deque(entry for entry in waiting if not outdated(entry[2]))
+        return dropped
 
     def taken(self) -> dict[str, tuple[int, int]]:
         """Per sender, up to where every message has been taken: the server need not hold those payloads any more."""
@@ -121,12 +144,20 @@ class Receiver:
         key = (header.kind, header.round, header.attempt, header.step)
         seen = self._seen[sender]
         if key in seen:
+            self._renew(sender, key, (incarnation, seq, header, inline))
             return 0
         seen[key] = None
         if len(seen) > _REMEMBERED:
             seen.popitem(last=False)
         self._waiting[sender].append((incarnation, seq, header, inline))
         return 1
+
+    def _renew(self, sender: str, key: tuple[str, int, int, str], entry: tuple[int, int, Header, bytes]) -> None:
+        """A sender that came back stores its payloads anew: what still waits is read from there."""
+        waiting = self._waiting[sender]
+        for index, (_, _, header, _) in enumerate(waiting):
+            if (header.kind, header.round, header.attempt, header.step) == key:
+                waiting[index] = entry
 
     def _payload(self, sender: str, incarnation: int, header: Header, inline: bytes) -> Buffer | None:
         """Bytes as long as announced and with the announced checksum; None until the server holds all of them."""

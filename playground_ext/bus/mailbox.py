@@ -18,6 +18,7 @@ from playground_ext.bus.envelope import Buffer, Envelope, total_bytes
 from playground_ext.bus.incoming import Receiver
 from playground_ext.bus.keys import RunKeys
 from playground_ext.bus.outgoing import Outbox, Sender, server_full
+from playground_ext.bus.steps import around
 from playground_ext.errors import ReceiveTimeout, ServerFull, ServerUnreachable
 
 __all__ = ["Guard", "Mailbox"]
@@ -38,6 +39,12 @@ class Guard(Protocol):
 
     def wait(self, timeout: float) -> None:
         """Return when something about the other parties has changed, or after `timeout` seconds."""
+
+    def is_lost(self, party: str) -> bool:
+        """It failed or died, and may come back: nothing comes from it now."""
+
+    def calm_since(self) -> float:
+        """Monotonic time since when nobody who is needed is lost; deadlines count from then on."""
 
 
 class Mailbox:
@@ -85,15 +92,33 @@ class Mailbox:
     def restore(self, cursors: Mapping[str, tuple[int, int]]) -> None:
         """Go on reading where a checkpoint stood, and send again everything that is unacknowledged."""
         self._receiver.cursors.update(cursors)
-        self._with_server(lambda: self._sender.resend(everything=True), deadline=_deadline(_RECONNECT))
+        self._with_server(self._sender.resend_as_new, deadline=_deadline(_RECONNECT))
+
+    def keep_alive(self) -> None:
+        """If the server has lost its data, give it again what this party has sent. Raises like `send`."""
+        self._with_server(self._receiver.ping, deadline=_deadline(_RECONNECT))
+
+    def abandon(self, attempt: int) -> None:
+        """A new attempt begins: drop what was sent and what came for those before it."""
+        self._receiver.forget(lambda header: header.attempt < attempt)
+        self._with_server(
+            lambda: self._sender.withdraw(lambda sent: sent.attempt < attempt), deadline=_deadline(_RECONNECT)
+        )
+
+    def withdraw(self, kind: str, before_round: int) -> None:
+        """Take back payloads that are out of date, so that those who do not fetch them cost nothing."""
+        self._with_server(
+            lambda: self._sender.withdraw(lambda sent: sent.kind == kind and sent.round < before_round),
+            deadline=_deadline(_RECONNECT),
+        )
 
     def acknowledged(self, receiver: str, incarnation: int, seq: int) -> None:
         """See Sender.acknowledged; may be called by any thread."""
         self._sender.acknowledged(receiver, incarnation, seq)
 
-    def forget(self, before_round: int) -> None:
-        """Drop unread messages of rounds that are over."""
-        self._receiver.forget(before_round)
+    def forget(self, before_round: int) -> list[tuple[str, str, int]]:
+        """Drop unread messages of rounds that are over. Returns (sender, kind, round) of each."""
+        return self._receiver.forget(lambda header: header.round < before_round)
 
     def send(
         self,
@@ -131,7 +156,8 @@ class Mailbox:
                 self._sender.release()
                 self._sender.resend()
 
-        self._with_server(attempt_once, deadline=_deadline(timeout))
+        with around(_step("send", kind, round, attempt, step)):
+            self._with_server(attempt_once, deadline=_deadline(timeout))
         return total_bytes(pieces)
 
     def receive(
@@ -143,15 +169,20 @@ class Mailbox:
         attempt: int | None = None,
         step: str | None = None,
         timeout: float,
+        newest: bool = False,
     ) -> Envelope:
         """The next message of that kind (and round, attempt, step, if given) from one party.
+
+        `newest`: of several that wait take the last, and drop those before it.
 
         Raises:
             ReceiveTimeout: nothing came within `timeout` seconds (0: unlimited for a live party).
             PartyFailed, PartyDied, RunReplaced: from the guard.
             ProtocolError: what came makes no sense.
         """
-        return self.gather([sender], kind, round=round, attempt=attempt, step=step, timeout=timeout)[sender]
+        return self.gather([sender], kind, round=round, attempt=attempt, step=step, timeout=timeout, newest=newest)[
+            sender
+        ]
 
     def gather(
         self,
@@ -162,18 +193,25 @@ class Mailbox:
         attempt: int | None = None,
         step: str | None = None,
         timeout: float,
+        quorum: int | None = None,
+        newest: bool = False,
         on_arrival: Callable[[Envelope], None] | None = None,
     ) -> dict[str, Envelope]:
-        """One message of that kind from each of several parties, in the order of `senders`. Raises like `receive`."""
+        """One message of that kind from each of several parties, in the order of `senders`. Raises like `receive`.
+
+        `quorum`: so many suffice at the deadline, or as soon as those that are missing are lost.
+        """
         started = time.monotonic()
         deadline = _deadline(timeout)
         arrived: dict[str, Envelope] = {}
         missing = list(senders)
-        with self._counting_wait():
+        with self._counting_wait(), around(_step("receive", kind, round, attempt, step)):
             while True:
                 for sender in list(missing):
                     envelope = self._with_server(
-                        lambda sender=sender: self._receiver.take(sender, kind, round, attempt, step),  # type: ignore[misc]
+                        lambda sender=sender: self._receiver.take(  # type: ignore[misc]
+                            sender, kind, round, attempt, step, newest=newest
+                        ),
                         deadline=deadline,
                     )
                     if envelope is not None:
@@ -181,12 +219,35 @@ class Mailbox:
                         arrived[sender] = envelope
                         if on_arrival is not None:
                             on_arrival(envelope)
-                if not missing:
-                    return {sender: arrived[sender] for sender in senders}
+                deadline = max(deadline, _deadline(timeout, self._guard.calm_since()))
                 left = deadline - time.monotonic()
+                enough = quorum is not None and len(arrived) >= quorum
+                if not missing or (enough and (left <= 0 or all(map(self._guard.is_lost, missing)))):
+                    return {sender: arrived[sender] for sender in senders if sender in arrived}
                 if left <= 0:
                     raise self._timeout(missing, kind, round, time.monotonic() - started)
                 self._with_server(lambda: self._receiver.pump(min(left, _SLICE)), deadline=deadline)  # noqa: B023
+                self._guard.check()
+
+    def receive_any(self, wanted: Sequence[tuple[str, str]], *, timeout: float) -> Envelope | None:
+        """The next message that is one of `wanted`, (sender, kind); None if none came in `timeout` seconds.
+
+        Raises like `receive`, except that silence is no error: who may still speak is the caller's to judge.
+        """
+        deadline = time.monotonic() + timeout
+        with self._counting_wait():
+            while True:
+                for sender, kind in wanted:
+                    envelope = self._with_server(
+                        lambda sender=sender, kind=kind: self._receiver.take(sender, kind, None, None, None),  # type: ignore[misc]
+                        deadline=_deadline(_RECONNECT),
+                    )
+                    if envelope is not None:
+                        return envelope
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                self._with_server(lambda: self._receiver.pump(min(left, _SLICE)), deadline=_deadline(_RECONNECT))  # noqa: B023
                 self._guard.check()
 
     def close(self) -> None:
@@ -254,6 +315,11 @@ class Mailbox:
                 pause = min(2 * pause, 1.0)
 
 
-def _deadline(timeout: float) -> float:
-    """On the monotonic clock; 0 means never."""
-    return time.monotonic() + timeout if timeout > 0 else float("inf")
+def _deadline(timeout: float, start: float | None = None) -> float:
+    """On the monotonic clock; a timeout of 0 means never."""
+    return (time.monotonic() if start is None else start) + timeout if timeout > 0 else float("inf")
+
+
+def _step(verb: str, kind: str, round: int | None, attempt: int | None, step: str | None) -> str:
+    parts = (("round", round), ("attempt", attempt), ("step", step))
+    return " ".join([verb, kind, *(f"{name} {value}" for name, value in parts if value not in (None, "", 0))])

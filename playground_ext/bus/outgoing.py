@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from playground_ext.bus.connection import CHUNK_BYTES, Connection
@@ -101,15 +101,27 @@ class Sender:
         self._transmit(outgoing, pieces)
         return outgoing
 
-    def resend(self, *, everything: bool = False) -> int:
-        """Send again what the server does not have; `everything` for a new incarnation. Returns how many."""
-        last = {} if everything else {receiver: self._last_seq(receiver) for receiver in self._pending_receivers()}
+    def resend(self) -> int:
+        """Send again what the server does not have. Returns how many messages."""
+        last = {receiver: self._last_seq(receiver) for receiver in self._pending_receivers()}
         resent = 0
         for outgoing in self._outbox:
-            if everything or any(last.get(receiver, 0) < outgoing.seq for receiver in outgoing.receivers):
+            if any(last.get(receiver, 0) < outgoing.seq for receiver in outgoing.receivers):
                 self._transmit(outgoing, self._outbox.payload(outgoing))
                 resent += 1
         return resent
+
+    def resend_as_new(self) -> int:
+        """Send everything unacknowledged again, as the incarnation that this party is now."""
+        for outgoing in self._outbox:
+            self._transmit(outgoing, self._outbox.payload(outgoing))
+            if outgoing.size > INLINE_BYTES and self._incarnation > 1:
+                self._connection.client.unlink(*self._chunk_keys(outgoing, self._incarnation - 1))
+        return len(self._pending_receivers())
+
+    def withdraw(self, outdated: Callable[[Outgoing], bool]) -> None:
+        """Forget messages that nobody needs any more, acknowledged or not."""
+        self._drop([outgoing for outgoing in self._outbox if outdated(outgoing)])
 
     def acknowledged(self, receiver: str, incarnation: int, seq: int) -> None:
         """A receiver says that it has everything up to `seq` on its disk. May be called by any thread."""
@@ -130,6 +142,9 @@ class Sender:
             for outgoing in self._outbox
             if all(acks.get(receiver, 0) >= outgoing.seq for receiver in outgoing.receivers)
         ]
+        self._drop(done)
+
+    def _drop(self, done: Sequence[Outgoing]) -> None:
         chunks = [key for outgoing in done if outgoing.size > INLINE_BYTES for key in self._chunk_keys(outgoing)]
         if chunks:
             self._connection.client.unlink(*chunks)
@@ -225,9 +240,10 @@ class Sender:
     def _chunk_receiver(outgoing: Outgoing) -> str:
         return outgoing.receivers[0] if len(outgoing.receivers) == 1 else ALL
 
-    def _chunk_keys(self, outgoing: Outgoing) -> list[str]:
+    def _chunk_keys(self, outgoing: Outgoing, incarnation: int | None = None) -> list[str]:
         to, count = self._chunk_receiver(outgoing), -(-outgoing.size // CHUNK_BYTES)
-        return [self._keys.chunk(to, self._me, self._incarnation, outgoing.seq, index) for index in range(count)]
+        of = self._incarnation if incarnation is None else incarnation
+        return [self._keys.chunk(to, self._me, of, outgoing.seq, index) for index in range(count)]
 
 
 def replaced(me: str) -> PartyReplaced:

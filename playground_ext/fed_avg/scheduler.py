@@ -9,6 +9,7 @@ at last   aggregator    --global(r+1, final)-->  every collaborator
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,11 +20,21 @@ from torch import nn, optim
 from torch.utils.data import DataLoader
 
 from playground_ext.bus.envelope import Envelope
-from playground_ext.bus.tensors import TensorSpec, decode, describe_difference, encode, save_file, signature
-from playground_ext.errors import ConfigError, MalformedPayload, ModelMismatch
+from playground_ext.bus.steps import around
+from playground_ext.bus.tensors import (
+    TensorSpec,
+    decode,
+    describe_difference,
+    encode,
+    load_file,
+    save_file,
+    signature,
+)
+from playground_ext.errors import AggregationError, ConfigError, MalformedPayload, ModelMismatch
 from playground_ext.fed_avg.aggregation import StateDict, Update, weighted_average
 from playground_ext.party.disk import storage_error
 from playground_ext.scheduler.base import Scheduler
+from playground_ext.scheduler.result import TaskResult
 from playground_ext.scheduler.seeding import seed_everything
 
 __all__ = ["FedAvgScheduler", "FedSGDScheduler"]
@@ -37,6 +48,10 @@ class FedAvgScheduler(Scheduler):
     Arguments besides those of `Scheduler`:
         merge_epochs: local epochs of a round, at least 1 (`train_an_epoch` is called so often).
         involve_aggregator: the aggregator trains too, on its own data.
+        quorum: how many collaborators suffice for a round, as a number (2) or a fraction of them (0.5). A round closes
+            when all have answered, or with a quorum at its deadline, or as soon as those that are missing are lost. Who
+            comes too late takes part in the next round. None means everyone.
+        allow_non_finite: average updates with NaN or infinite weights too, instead of refusing them.
 
     What each party learns: the aggregator sees every collaborator's weights after local training and its number of
     samples; collaborators see the averaged weights. Weights tell something about the data they were trained on.
@@ -54,6 +69,8 @@ class FedAvgScheduler(Scheduler):
         schedule_timeout: float = 30.0,
         log_rounds: int = 0,
         involve_aggregator: bool = False,
+        quorum: int | float | None = None,
+        allow_non_finite: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -65,6 +82,13 @@ class FedAvgScheduler(Scheduler):
         )
         if not isinstance(merge_epochs, int) or merge_epochs < 1:
             raise ConfigError(f"merge_epochs={merge_epochs!r} is not a number of epochs", next_step="give 1 or more")
+        if quorum is not None and not (quorum >= 1 if isinstance(quorum, int) else 0 < quorum <= 1):
+            raise ConfigError(
+                f"quorum={quorum!r} is neither a number of collaborators nor a fraction of them",
+                next_step="give a whole number such as 2, or a fraction such as 0.5",
+            )
+        self.quorum = quorum
+        self.allow_non_finite = allow_non_finite
         self.merge_epochs = merge_epochs
         self.involve_aggregator = involve_aggregator
         self._model: nn.Module | None = None
@@ -161,7 +185,21 @@ class FedAvgScheduler(Scheduler):
             **super()._arguments(),
             "merge_epochs": self.merge_epochs,
             "involve_aggregator": self.involve_aggregator,
+            "quorum": self.quorum,
+            "allow_non_finite": self.allow_non_finite,
         }
+
+    def _quorum(self, parties: int) -> int:
+        collaborators = parties - 1
+        if self.quorum is None:
+            return 0
+        needed = self.quorum if isinstance(self.quorum, int) else math.ceil(self.quorum * collaborators)
+        if needed > collaborators:
+            raise ConfigError(
+                f"quorum={self.quorum} asks for more than the {collaborators} collaborators there are",
+                next_step="give a number that can be reached, or a fraction such as 0.5",
+            )
+        return needed
 
     def _prepare(self) -> None:
         self._optimizer, self._loaders = None, {}  # a used scheduler starts afresh
@@ -193,17 +231,21 @@ class FedAvgScheduler(Scheduler):
 
     def _aggregate_rounds(self) -> Path:
         session = self.session
-        session.checkpoint(0, self._state())
-        while True:
-            self.current_round += 1
+        finished = False
+        if session.restored is None:
+            self._checkpoint()
+        elif self.current_round:  # its checkpoint was written before the test
             with self._reported_round(self.collaborators):
-                updates = self._collect_updates()
-                with session.user_code("aggregating", self.current_round):
-                    self._load(self.aggregate(updates))
                 finished = self._test_and_ask()
-                session.checkpoint(self.current_round, self._state())
-            if finished:
-                break
+        while not finished:
+            self.current_round += 1
+            with self._reported_round(self.collaborators) as reported:
+                updates = self._collect_updates()
+                reported.participants = tuple(update.party for update in updates)
+                with session.user_code("aggregating", self.current_round), around(f"aggregate {self.current_round}"):
+                    self._load(self.aggregate(updates))
+                self._checkpoint()  # before anything that was computed from the aggregate leaves this party
+                finished = self._test_and_ask()
         self._send_global(self.current_round + 1, final=True)
         return self._save_model()
 
@@ -216,11 +258,13 @@ class FedAvgScheduler(Scheduler):
             own = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
             updates[self.id] = Update(self.id, self.num_samples(), own)
         self.session.watch.say("waiting for updates", round=self.current_round)
+        quorum = self.session.policy.quorum
         envelopes = self.session.mailbox.gather(
             self.collaborators,
             "update",
             round=self.current_round,
             timeout=self._round_timeout(),
+            quorum=quorum or None,
             on_arrival=lambda envelope: logger.debug("update of %s is here", envelope.sender),
         )
         for party, envelope in envelopes.items():
@@ -229,34 +273,80 @@ class FedAvgScheduler(Scheduler):
                 raise MalformedPayload(
                     f"{party} says that it trained on {samples!r} samples", party=party, round=self.current_round
                 )
-            updates[party] = Update(party, samples, self._decode(envelope))
+            update = Update(party, samples, self._decode(envelope))
+            if self.allow_non_finite or self._is_usable(update):
+                updates[party] = update
+        if quorum:
+            self._note_absent([party for party in self.collaborators if party not in updates], len(updates))
         return [updates[node] for node in self.nodes if node in updates]
+
+    def _is_usable(self, update: Update) -> bool:
+        """No NaN and no infinity in it.
+
+        Raises:
+            AggregationError: there is, and every update is needed.
+        """
+        broken = [name for name, tensor in update.state.items() if not torch.isfinite(tensor).all()]
+        if not broken:
+            return True
+        what = f"{update.party} sent NaN or infinite weights in {', '.join(broken[:3])}"
+        if not self.session.policy.quorum:
+            raise AggregationError(
+                what,
+                party=update.party,
+                round=self.current_round,
+                next_step=f"look at the loss of {update.party} (learning rate too high?), or say allow_non_finite=True",
+            )
+        logger.warning("refused: %s", what)
+        return False
+
+    def _note_absent(self, absent: Sequence[str], present: int) -> None:
+        """Who is left out of this round; what nobody will fetch any more is taken back."""
+        if absent:
+            logger.warning("round %d closes without %s", self.current_round, ", ".join(absent))
+        if present < self.session.policy.quorum:
+            raise AggregationError(
+                f"only {present} usable updates, the quorum is {self.session.policy.quorum}",
+                round=self.current_round,
+                next_step="look at the parties that are missing or refused",
+            )
+        self.session.mailbox.withdraw("global", before_round=self.current_round)
 
     def _train_rounds(self) -> Path:
         session = self.session
         aggregator = session.party.initiator
-        session.checkpoint(0, self._state())
+        skips = bool(session.policy.quorum)  # the others may have gone on without this party
+        if session.restored is None:
+            self._checkpoint()
         while True:
             with self._reported_round([aggregator]) as reported:
                 session.watch.say("waiting for the global model", round=self.current_round or None)
                 envelope = session.mailbox.receive(
-                    aggregator, "global", round=self.current_round + 1, timeout=2 * self._round_timeout()
+                    aggregator,
+                    "global",
+                    round=None if skips else self.current_round + 1,
+                    timeout=2 * self._round_timeout(),
+                    newest=skips,
                 )
                 self._load(self._decode(envelope))
                 if envelope.meta.get("final"):
                     reported.cancel()
                     return self._save_model()
-                self.current_round += 1
-                self._train()
-                session.mailbox.send(
-                    aggregator,
-                    "update",
-                    encode(self.model.state_dict()),
-                    round=self.current_round,
-                    meta={"samples": self.num_samples()},
-                    timeout=self._round_timeout() or 3600.0,
-                )
-                session.checkpoint(self.current_round, self._state())
+                self.current_round = envelope.round
+                self._contribute()
+            self._checkpoint()
+
+    def _contribute(self) -> None:
+        """A collaborator's part of a round, from the loaded global weights to the update that leaves."""
+        self._train()
+        self.session.mailbox.send(
+            self.session.party.initiator,
+            "update",
+            encode(self.model.state_dict()),
+            round=self.current_round,
+            meta={"samples": self.num_samples()},
+            timeout=self._round_timeout() or 3600.0,
+        )
 
     def _train(self) -> None:
         """The local epochs of a round, from a seed of this party and round."""
@@ -323,9 +413,26 @@ class FedAvgScheduler(Scheduler):
         return path
 
     def _state(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
         optimizer = self._optimizer.state_dict() if self._optimizer is not None else None
-        return {"model": self.model.state_dict(), "optimizer": optimizer, "rng": torch.get_rng_state()}
+        return {"model": self.model.state_dict(), "optimizer": optimizer}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        differences = describe_difference(
+            self._signature, signature(state["model"]), our_name="build_model()", their_name="the checkpoint"
+        )
+        if differences:
+            raise ModelMismatch(
+                f"this is another model than the one in the checkpoint: {'; '.join(differences[:5])}",
+                party=self.id,
+                next_step="build the same model as before; to begin anew, stop all parties and run them again",
+            )
+        self.model.load_state_dict(state["model"])
+        if state["optimizer"] is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
+
+    def _load_result(self, result: TaskResult) -> None:
+        if result.model_file is not None:
+            self._load(load_file(result.model_file))
 
     def _loader(self, name: str, build: Callable[[], DataLoader[Any]]) -> DataLoader[Any]:
         if name not in self._loaders:

@@ -16,7 +16,7 @@ from playground_ext.hetero_nn.joint_optimizer import STEP, ZERO_GRAD, apply
 from playground_ext.hetero_nn.scheduler import HeteroNNScheduler
 from playground_ext.hetero_nn.wire import AHEAD, Wire
 from playground_ext.psi.exchange import check_protocol
-from playground_ext.psi.star import follow_intersection
+from playground_ext.psi.star import Outcome, follow_intersection
 
 __all__ = ["HeteroNNCollaboratorScheduler"]
 
@@ -53,9 +53,7 @@ class HeteroNNCollaboratorScheduler(HeteroNNScheduler):
         super()._adopt(meta)
         check_protocol(self.psi)
 
-    def _play(self) -> Path:
-        self._align()
-        self._checkpoint()
+    def _rounds(self) -> Path:
         host = self.session.party.initiator
         while True:
             wire = self._wire(self.current_round + 1)
@@ -69,15 +67,15 @@ class HeteroNNCollaboratorScheduler(HeteroNNScheduler):
                 self._train(wire)
                 if announced.meta.get("test"):
                     self._test(wire)
-                self._checkpoint()
+            self._checkpoint()
 
-    def _align(self) -> None:
-        """Find the common samples, divide them, and show the host that the division is the same."""
+    def _intersect(self) -> Outcome:
+        return follow_intersection(
+            self.session, self._own_ids, protocol=self.psi, timeout=self._round_timeout(), attempt=self._attempt
+        )
+
+    def _agree(self) -> None:
         host = self.session.party.initiator
-        with self.session.user_code("intersecting ids"):
-            self._split(
-                follow_intersection(self.session, self._own_ids, protocol=self.psi, timeout=self._round_timeout())
-            )
         wire = self._wire(0)
         agreement = Agreement()
         self._digester = agreement.with_peer(wire.receive(host, "agree", "start").meta.get("public"), host)

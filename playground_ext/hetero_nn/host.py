@@ -18,7 +18,7 @@ from playground_ext.hetero_nn.joint_optimizer import JointOptimizer
 from playground_ext.hetero_nn.remote import RemoteFeatures
 from playground_ext.hetero_nn.scheduler import HeteroNNScheduler
 from playground_ext.hetero_nn.wire import Wire
-from playground_ext.psi.star import lead_intersection
+from playground_ext.psi.star import Outcome, lead_intersection
 
 __all__ = ["HeteroNNHostScheduler"]
 
@@ -75,6 +75,7 @@ class HeteroNNHostScheduler(HeteroNNScheduler):
         self.optimizer = JointOptimizer(self.infer_optimizer, self.feature_optimizer, self._record)
         self._remote: RemoteFeatures | None = None
         self._warned: set[str] = set()
+        self._finished = False
 
     def _record(self, operation: str) -> None:
         if self._remote is not None:
@@ -94,11 +95,8 @@ class HeteroNNHostScheduler(HeteroNNScheduler):
             self._keys[party], owners[key] = key, party
         self._trainable = [party for party in self.collaborators if check_ins[party].get("trainable")]
 
-    def _play(self) -> Path:
-        self._align()
-        self._checkpoint()
-        finished = False
-        while not finished:
+    def _rounds(self) -> Path:
+        while not self._finished:
             self.current_round += 1
             wire = self._wire(self.current_round)
             with self._reported_round(self.collaborators):
@@ -110,10 +108,17 @@ class HeteroNNHostScheduler(HeteroNNScheduler):
                 if test:
                     self._test(wire)
                 with self.session.user_code("finishing", self.current_round):
-                    finished = self.is_task_finished() or last
-                self._checkpoint()
+                    self._finished = self.is_task_finished() or last
+            self._checkpoint()
         self._wire(self.current_round + 1).send(self.collaborators, "round", "start", meta={"finished": True})
         return self._save()
+
+    def _state(self) -> Mapping[str, Any]:
+        return {**super()._state(), "finished": self._finished}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        super()._restore(state)
+        self._finished = bool(state["finished"])
 
     def _overrides_test(self) -> bool:
         return type(self).run_test is not HeteroNNHostScheduler.run_test
@@ -126,12 +131,12 @@ class HeteroNNHostScheduler(HeteroNNScheduler):
 
     # -- samples ----------------------------------------------------------------------------------------------------
 
-    def _align(self) -> None:
-        """Find the common samples, divide them, and compare with how the collaborators divide them."""
-        with self.session.user_code("intersecting ids"):
-            self._split(
-                lead_intersection(self.session, self._own_ids, protocol=self.psi, timeout=self._round_timeout())
-            )
+    def _intersect(self) -> Outcome:
+        return lead_intersection(
+            self.session, self._own_ids, protocol=self.psi, timeout=self._round_timeout(), attempt=self._attempt
+        )
+
+    def _agree(self) -> None:
         wire = self._wire(0)
         agreement = Agreement()
         wire.send(self.collaborators, "agree", "start", meta={"public": agreement.public})

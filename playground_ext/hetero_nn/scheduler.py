@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from torch import nn, optim
 from playground_ext.errors import ConfigError
 from playground_ext.hetero_nn.alignment import Digester, Id, in_common_order
 from playground_ext.hetero_nn.features import Batch, read_batch
-from playground_ext.hetero_nn.models import save_models
+from playground_ext.hetero_nn.models import load_models, save_models
 from playground_ext.hetero_nn.wire import KINDS, Timings, Wire
 from playground_ext.psi.channel import KINDS as PSI_KINDS
 from playground_ext.psi.exchange import check_protocol
 from playground_ext.psi.ids import normalise
 from playground_ext.psi.star import Outcome
+from playground_ext.scheduler.attempts import KINDS as ATTEMPT_KINDS
+from playground_ext.scheduler.attempts import NOTHING, Attempt, follow, lead
+from playground_ext.scheduler.result import TaskResult
 from playground_ext.scheduler.seeding import seed_everything
 from playground_ext.scheduler.sides import SidedScheduler
 
@@ -38,7 +42,8 @@ class HeteroNNScheduler(SidedScheduler):
 
     family = "HeteroNN"
     initiator_role = "host"
-    kinds = (*KINDS, *PSI_KINDS)
+    kinds = (*KINDS, *PSI_KINDS, *ATTEMPT_KINDS)
+    durable_messages = False  # a party that comes back makes all begin the round again
 
     def __init__(
         self,
@@ -108,10 +113,46 @@ class HeteroNNScheduler(SidedScheduler):
         self.timings, self.psi_outcome = [], None  # a used scheduler starts afresh
         self.feature_model = self.build_feature_model()
         self.feature_optimizer = self.build_feature_optimizer(self.feature_model) if self.is_feature_trainable else None
+        self._begun = False
         self._given_ids = list(self.load_local_ids())
         self._own_ids = normalise(self._given_ids)
         if not self._given_ids:
             raise ConfigError("load_local_ids() returned no ids", next_step="return the ids of your samples")
+
+    def _play(self) -> Path:
+        take_part = lead if self.leads else follow
+        return take_part(self.session, self._begin, self._save, timeout=2 * self._round_timeout())
+
+    def _begin(self, attempt: Attempt) -> Path:
+        """All rounds from the end of `attempt.round`."""
+        self._attempt = attempt.number
+        if attempt.round == NOTHING:
+            if self.psi_outcome is not None or self._begun:  # not the first time
+                seed_everything(self.seed, self.id, 0)
+                self.current_round, self._reports = 0, []
+                self.session.metrics.keep(0)
+                self._prepare()
+            self._begun = True
+            with self.session.user_code("intersecting ids"):
+                self._split(self._intersect())
+        else:
+            self._go_back(self.session.checkpoints.load(attempt.round))
+        self._agree()
+        if attempt.round == NOTHING:
+            self._checkpoint()
+        return self._rounds()
+
+    def _intersect(self) -> Outcome:
+        """Find the common samples."""
+        raise NotImplementedError
+
+    def _agree(self) -> None:
+        """Host and collaborators see that they divide the common samples in the same way."""
+        raise NotImplementedError
+
+    def _rounds(self) -> Path:
+        """From `current_round` to the end."""
+        raise NotImplementedError
 
     def _check_in(self) -> Mapping[str, Any]:
         return {"feature_key": self.feature_key, "trainable": self.is_feature_trainable}
@@ -182,7 +223,7 @@ class HeteroNNScheduler(SidedScheduler):
     # -- rounds -----------------------------------------------------------------------------------------------------
 
     def _wire(self, round: int) -> Wire:
-        return Wire(self.session, timeout=self._round_timeout(), round=round)
+        return Wire(self.session, timeout=self._round_timeout(), round=round, attempt=self._attempt)
 
     def _seed_round(self) -> None:
         seed_everything(self.seed, self.id, self.current_round)
@@ -205,10 +246,25 @@ class HeteroNNScheduler(SidedScheduler):
     def _optimizers(self) -> dict[str, optim.Optimizer]:
         return {} if self.feature_optimizer is None else {"feature_optimizer": self.feature_optimizer}
 
-    def _checkpoint(self) -> None:
-        parts: dict[str, nn.Module | optim.Optimizer] = {**self._models(), **self._optimizers()}
-        state = {name: part.state_dict() for name, part in parts.items()}
-        self.session.checkpoint(self.current_round, {**state, "rng": torch.get_rng_state()})
+    def _parts(self) -> dict[str, nn.Module | optim.Optimizer]:
+        return {**self._models(), **self._optimizers()}
+
+    def _state(self) -> Mapping[str, Any]:
+        outcome = None if self.psi_outcome is None else asdict(self.psi_outcome)
+        return {"outcome": outcome, **{name: part.state_dict() for name, part in self._parts().items()}}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        if self.psi_outcome is None:  # this party was started again
+            self._split(Outcome(**state["outcome"]))
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        del self.timings[self.current_round :]
+
+    def _load_result(self, result: TaskResult) -> None:
+        if result.model_file is not None:
+            states = load_models(result.model_file)
+            for name, model in self._models().items():
+                model.load_state_dict(states[name])
 
     def _save(self) -> Path:
         path = self.session.folder.results / "model.safetensors"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +15,14 @@ __all__ = ["Checkpoints"]
 
 KEPT = 2
 
+logger = logging.getLogger("playground")
+
 
 class Checkpoints:
     """A folder of checkpoints, one a round; round 0 is the state before anything was sent."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, kept: int = KEPT) -> None:
+        self._folder, self._kept = folder, kept
 
     def save(self, round: int, state: Mapping[str, Any]) -> None:
         """Write a round's state (tensors, numbers, strings, containers of them); a crash leaves the old one or the new.
@@ -46,13 +49,23 @@ class Checkpoints:
             raise storage_error(cause, self._folder, f"write the checkpoint of round {round}").located(
                 round=round
             ) from error
-        for old in self.rounds()[:-KEPT]:
+        for old in self.rounds()[: -self._kept]:
             self._path(old).unlink(missing_ok=True)
 
     def rounds(self) -> list[int]:
         """Rounds that have a checkpoint, oldest first."""
         names = (re.fullmatch(r"round-(\d+)\.pt", path.name) for path in self._folder.glob("round-*.pt"))
         return sorted(int(match[1]) for match in names if match)
+
+    def newest(self) -> dict[str, Any] | None:
+        """The newest state that can be read; a damaged checkpoint is removed, and said so. None if there is none."""
+        for round in reversed(self.rounds()):
+            try:
+                return self.load(round)
+            except StorageError as damaged:
+                logger.warning("%s Going on from the checkpoint before it.", damaged.what)
+                self._path(round).unlink(missing_ok=True)
+        return None
 
     def load(self, round: int) -> dict[str, Any]:
         """Read a round's state. Nothing in it is ever executed (`weights_only`).

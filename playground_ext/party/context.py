@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from playground_ext import settings
 from playground_ext.bus.keys import check_name
-from playground_ext.errors import ConfigError, PlaygroundError
-from playground_ext.party.failure import describe, is_interactive, shell
+from playground_ext.errors import ConfigError
+from playground_ext.party.early_failure import expect, joined
 from playground_ext.party.identity import Party
 
 __all__ = ["Context", "current", "from_environment", "mock_context", "server_url"]
@@ -28,8 +27,7 @@ class Context:
         self.task_id = check_name("task id", task_id) if task_id is not None else None
         self.role = role
         if self.id is not None and self.nodes is not None and self.task_id is not None:
-            Party(self.id, self.task_id, self.nodes)  # says what is wrong now, not in a later cell
-            _report_failing_cells(self)
+            expect(Party(self.id, self.task_id, self.nodes))  # says what is wrong now, not in a later cell
 
     def party(self, *, id: str | None = None, task_id: str | None = None) -> Party:
         """The identity for a run; `id` and `task_id` may complete, but not contradict, what the context says.
@@ -49,7 +47,7 @@ class Context:
 
     def __enter__(self) -> Self:
         _contexts.append(self)
-        _stop_reporting()
+        joined()
         return self
 
     def __exit__(
@@ -59,7 +57,6 @@ class Context:
 
 
 _contexts: list[Context] = []
-_reporting: list[Any] = []  # the post_run_cell hook that is registered, if any
 
 
 def mock_context(
@@ -100,7 +97,9 @@ def from_environment(task_id: str | None = None) -> Context:
             next_step="set PLAYGROUND_PARTY=collaborator-1, PLAYGROUND_NODES=aggregator,collaborator-1 and "
             "PLAYGROUND_REDIS_URL, or use `with mock_context(id=…, nodes=[…], task_id=…): scheduler.run()`",
         )
-    return Context(known.party, known.nodes, task, known.role)
+    context = Context(known.party, known.nodes, task, known.role)
+    joined()  # nobody enters this one
+    return context
 
 
 def server_url() -> str:
@@ -114,32 +113,3 @@ def _agree(name: str, here: str | None, given: str | None) -> str | None:
     if here is not None and given is not None and here != given:
         raise ConfigError(f"mock_context says {name}={here!r}, the call says {given!r}", next_step="make them equal")
     return here if here is not None else given
-
-
-def _report_failing_cells(context: Context) -> None:
-    """Until the context is entered, a failing cell means that this party will not come: tell those who wait."""
-    _stop_reporting()
-    from playground_ext.party.lobby import tell_waiting
-
-    ipython = shell()
-    if ipython is None or is_interactive():  # a person sees the error and mends the cell
-        return
-
-    def report(result: Any) -> None:
-        error = result.error_in_exec or result.error_before_exec
-        if error is not None:
-            _stop_reporting()
-            with contextlib.suppress(PlaygroundError):  # no server: then nobody waits there
-                tell_waiting(server_url(), context.party(), describe(error))
-
-    ipython.events.register("post_run_cell", report)
-    _reporting.append(report)
-
-
-def _stop_reporting() -> None:
-    ipython = shell()
-    while _reporting:
-        hook = _reporting.pop()
-        if ipython is not None:
-            with contextlib.suppress(ValueError):
-                ipython.events.unregister("post_run_cell", hook)

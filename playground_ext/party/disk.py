@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playground_ext.errors import StorageError
 
-__all__ = ["storage_error", "sync_folder"]
+__all__ = ["storage_error", "sync_folder", "write_atomically"]
 
 
 def sync_folder(folder: Path) -> None:
@@ -18,6 +18,22 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Durable and whole: after a crash the file holds what it held before, or all of `data`."""
+    aside = path.with_name(f".{path.name}.tmp")
+    descriptor = os.open(aside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def storage_error(error: OSError, folder: Path, doing: str) -> StorageError:

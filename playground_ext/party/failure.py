@@ -13,7 +13,7 @@ from typing import Any
 from playground_ext import settings
 from playground_ext.errors import PlaygroundError
 
-__all__ = ["describe", "in_kernel", "is_interactive", "shell", "shorten"]
+__all__ = ["describe", "in_kernel", "is_interactive", "reload_edited_modules", "shell", "shorten"]
 
 _FRAMES = 12  # of a traceback, innermost last
 _MAX_TEXT = 20_000  # characters of a traceback
@@ -54,6 +54,14 @@ def is_interactive() -> bool:
     if ipython is not None:
         return bool(getattr(ipython.kernel, "_allow_stdin", False))
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def reload_edited_modules() -> None:
+    """From now on a cell that runs uses modules as they are in their files: people mend them and run the cell again."""
+    ipython = shell()
+    if ipython is not None:
+        ipython.run_line_magic("load_ext", "autoreload")  # it notes now how old the modules are
+        ipython.run_line_magic("autoreload", "2")
 
 
 def _frames(tb: TracebackType | None) -> Iterator[tuple[FrameType, int]]:

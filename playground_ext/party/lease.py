@@ -11,13 +11,15 @@ import os
 import platform
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from playground_ext.errors import DuplicateParty
 
-__all__ = ["Holder", "Lease", "is_held", "machine"]
+__all__ = ["Holder", "Lease", "is_held", "machine", "still_holds"]
 
 _held: dict[Path, Lease] = {}
 _held_lock = threading.Lock()
@@ -39,6 +41,7 @@ class Lease:
         self.path = path.resolve()
         self._party, self._task, self._notebook = party, task, notebook
         self._descriptor: int | None = None
+        self.since = 0.0  # when it was acquired
 
     def acquire(self) -> None:
         """Take it.
@@ -60,7 +63,8 @@ class Lease:
                         os.close(descriptor)
                         raise self._duplicate(holder) from error
                     threading.Event().wait(0.05)
-            holder = Holder(os.getpid(), machine(), time.time(), self._notebook)
+            self.since = time.time()
+            holder = Holder(os.getpid(), machine(), self.since, self._notebook)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, msgspec.json.encode(holder), 0)
             self._descriptor = descriptor
@@ -103,6 +107,26 @@ def is_held(path: Path) -> bool:
         finally:
             os.close(descriptor)
         return False
+
+
+def still_holds(hello: Mapping[str, Any]) -> bool:
+    """Is the process that said this hello alive and inside its run? Only for a hello from this machine.
+
+    Another process that has the lease meanwhile, to join anew, is somebody else.
+    """
+    path = Path(str(hello.get("lease")))
+    said = hello.get("lease_since")
+    with _held_lock:
+        own = _held.get(path.resolve())  # closing the file here would free this process' lock
+        if own is not None:
+            return said in (None, own.since)
+    if not is_held(path):
+        return False
+    try:
+        holder = msgspec.json.decode(path.read_bytes(), type=Holder)
+    except (OSError, msgspec.MsgspecError):  # being written by one who has just acquired it
+        return False
+    return said in (None, holder.since)
 
 
 def machine() -> str:

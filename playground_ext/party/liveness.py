@@ -7,13 +7,12 @@ code during which a failure elsewhere may interrupt it.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import redis
@@ -23,44 +22,34 @@ from playground_ext.bus.envelope import Control, decode_control, encode_control,
 from playground_ext.bus.keys import RunKeys, TaskKeys
 from playground_ext.bus.outgoing import replaced
 from playground_ext.bus.streams import last_id, read
-from playground_ext.errors import PartyDied, PartyFailed, PlaygroundError, RunReplaced, ServerError, ServerUnreachable
-from playground_ext.party.lease import is_held, machine
+from playground_ext.errors import (
+    PartyFailed,
+    PlaygroundError,
+    RoundInterrupted,
+    RunReplaced,
+    ServerError,
+    ServerUnreachable,
+)
+from playground_ext.party.lease import machine, still_holds
+from playground_ext.party.policy import FailurePolicy
+from playground_ext.party.status import HEARTBEAT, PartyStatus, died, failed
 
-__all__ = ["PartyStatus", "Watch"]
+__all__ = ["Watch"]
 
-HEARTBEAT = 2.0  # seconds of silence before the watch speaks by itself
 LEASE_CHECK = 1.0  # seconds between looks at the others' leases
 LOST = 600.0  # seconds without a sign of life after which a party on another machine counts as dead
 CONTROL_KEPT = 2000  # entries of a control stream
 _BLOCK = 0.5  # seconds a blocking read lasts
 
-
-@dataclass
-class PartyStatus:
-    """What one other party last said."""
-
-    hello: dict[str, Any] | None = None  # pid, host, lease, role: it has joined
-    check_in: dict[str, Any] | None = None
-    start: dict[str, Any] | None = None  # the initiator's word that the rounds begin
-    state: str = "not here"
-    round: int | None = None
-    heard: float | None = None  # monotonic time of the last sign of life
-    failure: dict[str, Any] | None = None
-    ended: dict[str, Any] | None = None
-
-    def last_word(self) -> str:
-        if self.heard is None or self.hello is None:
-            return "it never joined this run (is its notebook running?)"
-        ago = time.monotonic() - self.heard
-        of_round = "" if self.round is None else f" in round {self.round}"
-        if self.ended is not None:
-            return f"it has left the run{of_round}"
-        hint = " (is its kernel running?)" if ago > 5 * HEARTBEAT else ""
-        return f"it was {self.state}{of_round}, its last sign of life was {ago:.0f} s ago{hint}"
+logger = logging.getLogger("playground")
 
 
 class Watch:
-    """One party's ears and voice in one run. Implements `bus.mailbox.Guard`."""
+    """One party's ears and voice in one run. Implements `bus.mailbox.Guard`.
+
+    `policy` says what a failure elsewhere means once the rounds have begun (`running`): the end, or that the party is
+    lost until it comes back. `floors`: incarnations whose words count no more, because the run was opened again.
+    """
 
     def __init__(
         self,
@@ -70,14 +59,26 @@ class Watch:
         peers: Sequence[str],
         *,
         incarnation: int,
+        policy: FailurePolicy,
+        is_initiator: bool,
+        floors: Mapping[str, int] | None = None,
         on_ack: Callable[[str, int, int], None] = lambda receiver, incarnation, seq: None,
     ) -> None:
+        self.policy = policy
+        self.is_initiator = is_initiator
+        self.running = False  # the rounds have begun
+        self.checkpoint: int | None = None  # the newest round that this party has on its disk
+        self.incarnation = incarnation
+        self._floors = dict(floors or {})
+        self._together: dict[str, int] | None = None  # incarnations that take part in what cannot go on without them
+        self._calm_since = 0.0
         self.statuses: dict[str, PartyStatus] = {peer: PartyStatus() for peer in peers}
         self.failure: PlaygroundError | None = None
         self.interrupted = False  # the main thread, by this watch; otherwise a KeyboardInterrupt is the user's
         self.on_ack = on_ack
+        self.on_reconnect: Callable[[Connection], None] = lambda connection: None
         self.on_change: Callable[[str, str], None] = lambda party, kind: None
-        self._url, self._keys, self._me, self._incarnation = url, keys, me, incarnation
+        self._url, self._keys, self._me = url, keys, me
         self._control = {keys.control(peer): peer for peer in peers}
         self._cursors: dict[str, str] = {key: "0-0" for key in self._control}
         self._runs_key = TaskKeys(keys.task).runs
@@ -96,7 +97,13 @@ class Watch:
 
     # -- speaking ---------------------------------------------------------------------------------------------------
 
-    def start(self, hello: Mapping[str, Any]) -> None:
+    def start(self, hello: Mapping[str, Any], known: Mapping[str, tuple[int, dict[str, Any]]] | None = None) -> None:
+        """Say hello and begin to listen. `known`: who has joined before, with incarnation: long ago is trimmed."""
+        for party, (incarnation, theirs) in (known or {}).items():
+            if incarnation > self._floors.get(party, 0):
+                self.statuses[party] = PartyStatus(
+                    hello=theirs, state="here", heard=time.monotonic(), incarnation=incarnation
+                )
         self.post("hello", hello)
         self._thread.start()
 
@@ -110,7 +117,7 @@ class Watch:
         fields = encode_control(kind, body)
         with self._voice_lock:
             self._seq += 1
-            entry_id = f"{self._incarnation}-{self._seq}"
+            entry_id = f"{self.incarnation}-{self._seq}"
             if kind not in ("progress", "ack"):
                 self._said.append((entry_id, fields))
             self._add(entry_id, fields)
@@ -126,7 +133,7 @@ class Watch:
         except redis.ResponseError as error:
             if "equal or smaller" not in str(error):
                 raise ServerError(f"the server refused a control message: {error}", party=self._me) from error
-            if parse_id(last_id(self._voice, key), self._me)[0] > self._incarnation:
+            if parse_id(last_id(self._voice, key), self._me)[0] > self.incarnation:
                 raise replaced(self._me) from error
 
     def _repeat(self) -> None:
@@ -142,7 +149,10 @@ class Watch:
     def say(self, state: str, *, round: int | None = None, **more: Any) -> None:
         """Tell everybody what the main thread is doing; heartbeats repeat it."""
         self._progress = {"state": state, "round": round, **more}
-        self.post("progress", self._progress)
+        self._post_progress()
+
+    def _post_progress(self) -> None:
+        self.post("progress", {**self._progress, "checkpoint": self.checkpoint})
 
     @property
     def progress_round(self) -> int | None:
@@ -153,8 +163,31 @@ class Watch:
     # -- Guard ------------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
+        """Raises what ends this party's part; RoundInterrupted if somebody was lost since `together`."""
         if self.failure is not None:
             raise self.failure
+        for party, incarnation in (self._together or {}).items():
+            status = self.statuses.get(party)
+            if status is not None and (status.lost is not None or status.incarnation > incarnation):
+                raise RoundInterrupted(f"{party} was lost", party=party, task=self._keys.task)
+
+    def is_lost(self, party: str) -> bool:
+        return self.statuses[party].lost is not None
+
+    def calm_since(self) -> float:
+        return time.monotonic() if self.missed() else self._calm_since
+
+    def missed(self) -> list[str]:
+        """Parties that are lost and without which the task cannot go on."""
+        return [party for party, status in self.statuses.items() if status.lost and not self._is_dispensable(party)]
+
+    def together(self, incarnations: Mapping[str, int] | None) -> None:
+        """From now on `check` raises RoundInterrupted when one of these parties is lost or replaced; None: no more."""
+        self._together = None if incarnations is None else dict(incarnations)
+
+    def incarnations(self) -> dict[str, int]:
+        """How often everybody has joined."""
+        return {self._me: self.incarnation, **{party: status.incarnation for party, status in self.statuses.items()}}
 
     def last_word(self, party: str) -> str:
         return self.statuses[party].last_word() if party in self.statuses else "unknown party"
@@ -208,13 +241,15 @@ class Watch:
             try:
                 if connection is None:
                     connection = Connection(self._url, name=f"{self._keys.task}:{self._me}:watch")
+                    self.on_reconnect(connection)
                     self._skip_old_runs(connection)
                 self._read(connection, _BLOCK)
                 if time.monotonic() - self._spoke > HEARTBEAT:
-                    self.post("progress", self._progress)
+                    self._post_progress()
                 if time.monotonic() - leases_checked > LEASE_CHECK:
                     leases_checked = time.monotonic()
                     self._check_leases(connection)
+                    self._check_patience()
                 pause = 0.05
             except (redis.ConnectionError, redis.TimeoutError, ServerUnreachable):
                 if connection is not None:
@@ -253,23 +288,26 @@ class Watch:
 
     def _on_control(self, control: Control) -> None:
         status = self.statuses[control.sender]
+        if control.incarnation <= self._floors.get(control.sender, 0) or control.incarnation < status.incarnation:
+            return
         status.heard = time.monotonic()
         match control.kind:
             case "hello":
-                status.hello, status.state, status.ended = control.body, "starting", None
+                self._welcome(control)
             case "check-in":
                 status.check_in, status.state = control.body, "ready"
             case "start":
                 status.start = control.body
             case "progress":
                 status.state, status.round = str(control.body.get("state")), control.body.get("round")
+                status.checkpoint = control.body.get("checkpoint")
             case "ack":
+                status.checkpoint = control.body.get("checkpoint")
                 cursor = control.body.get("cursors", {}).get(self._me)
                 if cursor:
                     self.on_ack(control.sender, int(cursor[0]), int(cursor[1]))
             case "fail":
-                status.failure = control.body
-                self._fail(failed(control.sender, self._keys.task, control.body))
+                self._on_failure(control)
             case "end":
                 status.ended = control.body
                 if control.body.get("status") == "left":  # interrupted before the start: it may come back
@@ -280,16 +318,83 @@ class Watch:
 
     def _check_leases(self, connection: Connection) -> None:
         for party, status in self.statuses.items():
-            if status.hello is None or status.ended is not None or status.failure is not None or status.heard is None:
+            if status.hello is None or status.ended or status.failure or status.lost or status.heard is None:
                 continue
             if status.hello.get("host") == machine():
-                dead = not is_held(Path(str(status.hello.get("lease"))))
+                dead = not still_holds(status.hello)
             else:
                 dead = time.monotonic() - status.heard > LOST
             if dead:
                 self._read(connection, None)  # its farewell may be waiting in the stream
                 if status.ended is None and status.failure is None:
-                    self._fail(died(party, self._keys.task, status))
+                    self._lose(party, died(party, self._keys.task, status))
+
+    def _welcome(self, control: Control) -> None:
+        """A party has joined, or come back."""
+        before = self.statuses[control.sender]
+        now = time.monotonic()
+        status = self.statuses[control.sender] = PartyStatus(
+            hello=control.body,
+            state="starting",
+            heard=now,
+            incarnation=control.incarnation,
+            checkpoint=control.body.get("checkpoint"),
+            start=before.start,
+            check_in=before.check_in if self.running else None,
+        )
+        if self.running and before.incarnation and before.incarnation < control.incarnation:
+            self._calm_since = now
+            logger.info("%s is back (it has joined for the %d. time)", control.sender, status.incarnation)
+
+    def _on_failure(self, control: Control) -> None:
+        status = self.statuses[control.sender]
+        error = failed(control.sender, self._keys.task, control.body)
+        if not self.running and self.policy.wait:  # its notebook will be run again, and check in again
+            status.hello = status.check_in = None
+            status.state = "failed"
+            logger.warning("%s; waiting until its notebook is run again", error.what)
+            return
+        status.failure = control.body
+        self._lose(control.sender, error)
+
+    def _lose(self, party: str, error: PartyFailed) -> None:
+        """A party failed or died: the end for everybody, or the begin of a wait."""
+        status = self.statuses[party]
+        bearable = self.running and (self.policy.wait or self._is_dispensable(party))
+        if not bearable:
+            if not self.running and self.policy.wait and status.failure is None:
+                status.hello = status.check_in = None
+                logger.warning("%s; waiting until its notebook is run again", error.what)
+            else:
+                self._fail(error)
+            return
+        status.lost, status.lost_since = error, time.monotonic()
+        if self._is_dispensable(party):
+            logger.warning("%s; going on without it (quorum %d)", error.what, self.policy.quorum)
+        else:
+            patience = f"at most {self.policy.repair_timeout:.0f} s " if self.policy.repair_timeout else ""
+            logger.warning("%s; waiting %suntil its notebook is run again", error.what, patience)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _is_dispensable(self, party: str) -> bool:
+        """With a quorum, collaborators may be missing as long as enough others are here."""
+        initiator = self.statuses[party].hello is not None and (self.statuses[party].hello or {}).get("initiator")
+        if not self.policy.quorum or initiator:
+            return False
+        others = [name for name, status in self.statuses.items() if not (status.hello or {}).get("initiator")]
+        here = len([name for name in others if name != party and self.statuses[name].lost is None])
+        return here + (0 if self.is_initiator else 1) >= self.policy.quorum
+
+    def _check_patience(self) -> None:
+        """Nobody waits for ever."""
+        for party in self.missed():
+            status = self.statuses[party]
+            waited = time.monotonic() - status.lost_since
+            if self.policy.repair_timeout and status.lost is not None and waited > self.policy.repair_timeout:
+                lost = status.lost
+                lost.what += f"; it did not come back within {self.policy.repair_timeout:.0f} s"
+                self._fail(lost)
 
     def _fail(self, error: PlaygroundError) -> None:
         with self._changed:
@@ -299,27 +404,3 @@ class Watch:
                     self.interrupted = True
                     signal.pthread_kill(self._interruptible, signal.SIGINT)
             self._changed.notify_all()
-
-
-def failed(party: str, task: str, body: Mapping[str, Any]) -> PartyFailed:
-    """The error that everybody else raises when `party` failed."""
-    place = ", ".join(str(body[key]) for key in ("notebook", "cell", "line") if body.get(key))
-    return PartyFailed(
-        f"{party} failed{f' ({place})' if place else ''}: {body.get('error', 'unknown error')}",
-        party=party,
-        task=task,
-        round=body.get("round"),
-        next_step=f"mend it in {party}'s notebook, then run all parties again",
-        details=str(body.get("traceback", "")),
-    )
-
-
-def died(party: str, task: str, status: PartyStatus) -> PartyDied:
-    pid = (status.hello or {}).get("pid")
-    return PartyDied(
-        f"{party} is gone: its process{f' {pid}' if pid else ''} ended without a word while it was {status.state}",
-        party=party,
-        task=task,
-        round=status.round,
-        next_step=f"look at {party}'s kernel (killed? out of memory?), then run all parties again",
-    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -19,7 +18,9 @@ from playground_ext.bus.keys import TASKS, RunKeys, TaskKeys
 from playground_ext.bus.streams import last_id, read
 from playground_ext.errors import ConfigError, PartyMissing
 from playground_ext.party.identity import Party
-from playground_ext.party.lease import is_held, machine
+from playground_ext.party.lease import machine, still_holds
+from playground_ext.party.policy import FailurePolicy
+from playground_ext.party.run_record import RunRecord
 
 __all__ = ["Lobby", "tell_waiting"]
 
@@ -71,11 +72,15 @@ class Lobby:
         pipeline.execute()
         return keys
 
-    def republish(self, keys: RunKeys, meta: Mapping[str, Any]) -> None:
-        """Put a run's description back after the server lost its data."""
+    def republish(
+        self, keys: RunKeys, meta: Mapping[str, Any], *, status: str, hello: Mapping[str, Any], incarnation: int
+    ) -> None:
+        """Put back what a server that lost its data should know of a run and of this party."""
         pipeline = self._connection.client.pipeline(transaction=True)
         pipeline.hsetnx(keys.meta, "run", cast(str, self._record(meta)))
-        pipeline.hsetnx(keys.meta, "status", "running")
+        pipeline.hsetnx(keys.meta, "status", status)
+        pipeline.hsetnx(keys.meta, f"party:{self._party.id}", cast(str, msgspec.json.encode(hello)))
+        pipeline.hsetnx(keys.meta, f"incarnation:{self._party.id}", str(incarnation))
         pipeline.set(self._keys.run, keys.run, nx=True)
         pipeline.zadd(TASKS, {self._party.task: time.time()}, nx=True)
         pipeline.execute()
@@ -84,18 +89,90 @@ class Lobby:
         """open (check-in), running, ended, failed."""
         self._connection.client.hset(keys.meta, "status", status)
 
-    def join(self, keys: RunKeys, hello: Mapping[str, Any]) -> int:
-        """Enter a run's register. Returns this party's incarnation, counted from 1."""
+    def reopen(self, record: RunRecord) -> RunKeys:
+        """Open a run again whose parties are all gone; what they said before counts no more."""
+        keys = self._keys.of(record.run)
+        floors = {party: incarnation for party, (incarnation, _) in self.members(keys).items()}
+        fields = {"run": self._record(record.meta), "status": "open", "floors": msgspec.json.encode(floors)}
+        pipeline = self._connection.client.pipeline(transaction=True)
+        pipeline.hset(keys.meta, mapping=cast(Any, fields))
+        pipeline.set(self._keys.run, record.run)
+        pipeline.zadd(TASKS, {self._party.task: time.time()}, nx=True)
+        pipeline.xadd(self._keys.runs, {"run": record.run}, maxlen=_RUNS_KEPT, approximate=True)
+        pipeline.execute()
+        return keys
+
+    def lives_on(self, record: RunRecord) -> bool:
+        """Is the run that this party once joined still the task's, and can its part in it be done?
+
+        Then somebody of it is alive, or has done its own part; and the run is one that waits for those who were lost.
+        """
+        keys = self._keys.of(record.run)
+        if self._connection.client.get(self._keys.run) != record.run.encode():
+            return False
+        status = self.status(keys)
+        if status == "ended":
+            return True
+        if status not in ("open", "running") or not FailurePolicy.of(record.meta).wait:
+            return False
+        others = {party: hello for party, (_, hello) in self.members(keys).items() if party != self._party.id}
+        return any(self._takes_part(keys, party, hello) for party, hello in others.items())
+
+    def status(self, keys: RunKeys) -> str:
+        """open (check-in), running, ended, failed; empty if the server does not know the run."""
+        return (cast("bytes | None", self._connection.client.hget(keys.meta, "status")) or b"").decode()
+
+    def floors(self, keys: RunKeys) -> dict[str, int]:
+        """Incarnations whose words count no more, since the run was opened again."""
+        data = cast("bytes | None", self._connection.client.hget(keys.meta, "floors"))
+        return msgspec.json.decode(data, type=dict[str, int]) if data else {}
+
+    def members(self, keys: RunKeys) -> dict[str, tuple[int, dict[str, Any]]]:
+        """Who has joined the run, by party: its incarnation, and the hello that it said last."""
+        fields = self._hash(keys.meta)
+        found = {}
+        for name, value in fields.items():
+            if name.startswith("party:"):
+                party = name.removeprefix("party:")
+                incarnation = int(fields.get(f"incarnation:{party}", b"1"))
+                found[party] = incarnation, msgspec.json.decode(value, type=dict[str, Any])
+        return found
+
+    def _takes_part(self, keys: RunKeys, party: str, hello: Mapping[str, Any]) -> bool:
+        """It is inside the run, or has done its part; of one on another machine its last word tells."""
+        last = cast(Any, self._connection.client).xrevrange(keys.control(party), count=1)
+        kind, body = (last[0][1].get(b"k", b""), last[0][1].get(b"m", b"")) if last else (b"", b"")
+        if kind == b"end":
+            return b'"completed"' in body
+        if hello.get("host") == machine():
+            return still_holds(hello)
+        return kind not in (b"", b"fail")
+
+    def join(self, keys: RunKeys, hello: Mapping[str, Any], *, at_least: int = 1) -> int:
+        """Enter a run's register. Returns this party's incarnation, counted from 1.
+
+        `at_least`: what a server that lost its data cannot know.
+        """
         client = self._connection.client
         incarnation = int(client.hincrby(keys.meta, f"incarnation:{self._party.id}", 1))
+        if incarnation < at_least:
+            incarnation = at_least
+            client.hset(keys.meta, f"incarnation:{self._party.id}", str(at_least))
         client.hset(keys.meta, f"party:{self._party.id}", cast(str, msgspec.json.encode(hello)))
         client.hdel(self._keys.lobby, self._party.id)
         return incarnation
 
     def wait_for_run(
-        self, hello: Mapping[str, Any], *, timeout: float, on_wait: Callable[[float], None]
+        self,
+        hello: Mapping[str, Any],
+        *,
+        timeout: float,
+        on_wait: Callable[[float], None],
+        record: RunRecord | None = None,
     ) -> tuple[RunKeys, dict[str, Any]]:
         """Wait until the initiator opens a run, or find an open one. `on_wait` gets the seconds left, every second.
+
+        `record`: a run that this party has not finished, to which it goes back if that lives on.
 
         Raises:
             PartyMissing: nobody opened a run within `timeout` seconds.
@@ -106,6 +183,8 @@ class Lobby:
         deadline = time.monotonic() + timeout
         while True:
             found = self._joinable()
+            if found is None and record is not None and self.lives_on(record):
+                found = self._keys.of(record.run), record.meta
             if found is not None:
                 return found
             left = deadline - time.monotonic()
@@ -121,7 +200,7 @@ class Lobby:
         found: set[str] = set()
         for name, data in self._hash(self._keys.lobby).items():
             record = msgspec.json.decode(data, type=dict[str, Any])
-            here = record.get("host") != machine() or is_held(Path(str(record.get("lease"))))
+            here = record.get("host") != machine() or still_holds(record)
             if "error" not in record and here:
                 found.add(name)
         return found & set(self._party.nodes)
@@ -157,7 +236,7 @@ class Lobby:
         return {name.decode(): value for name, value in fields.items()}
 
     def _record(self, meta: Mapping[str, Any]) -> bytes:
-        shared = {"nodes": list(self._party.nodes), "initiator": self._party.id, "opened": self.server_time()}
+        shared = {"nodes": list(self._party.nodes), "initiator": self._party.initiator, "opened": self.server_time()}
         return msgspec.json.encode({**meta, **shared})
 
     def _announce(self, record: Mapping[str, Any]) -> None:
@@ -194,7 +273,7 @@ class Lobby:
             return False
         record = msgspec.json.decode(hello, type=dict[str, Any])
         if record.get("host") == machine():
-            return is_held(Path(str(record["lease"])))
+            return still_holds(record)
         return self.server_time() < float(meta.get("opened", 0)) + float(meta.get("check_in_timeout", 0))
 
     def _nobody(self, timeout: float) -> PartyMissing:

@@ -36,10 +36,11 @@ LogicalKey = tuple[tuple[str, ...], str, int, int, str]
 class MemoryOutbox:
     """Messages in the order in which they were sent, in this process' memory only: no recovery after a crash.
 
-    Payloads are not copied: a party that changes a tensor it has sent cannot send it again.
+    Without `copy`, a party that changes a tensor it has sent cannot send it again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, copy: bool = False) -> None:
+        self._copy = copy
         self._entries: dict[int, Outgoing] = {}
         self._by_key: dict[LogicalKey, int] = {}
         self._pieces: dict[int, Sequence[Buffer]] = {}
@@ -97,7 +98,7 @@ class MemoryOutbox:
         """Nothing more will be sent."""
 
     def _keep(self, head: Outgoing, pieces: Sequence[Buffer]) -> None:
-        self._pieces[head.seq] = pieces
+        self._pieces[head.seq] = [b"".join(pieces)] if self._copy else pieces
 
     def _drop(self, head: Outgoing) -> None:
         del self._pieces[head.seq]

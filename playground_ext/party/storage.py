@@ -38,6 +38,11 @@ class RunFolder:
     def outbox(self) -> Path:
         return private_folder(self.root / "outbox")
 
+    @property
+    def report(self) -> Path:
+        """Written last: a party that has it has done its part of the run."""
+        return self.results / "report.json"
+
 
 @dataclass(frozen=True)
 class PartyFolder:
@@ -65,6 +70,12 @@ class PartyFolder:
             link.symlink_to(run, target_is_directory=True)
             link.replace(self.root / "latest")
         return RunFolder(folder)
+
+    @property
+    def last_run(self) -> RunFolder | None:
+        """The newest run's folder, if there was a run."""
+        link = self.root / "latest"
+        return RunFolder(link.resolve()) if link.exists() else None
 
     @property
     def latest(self) -> RunFolder:

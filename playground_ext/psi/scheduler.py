@@ -9,16 +9,21 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
 from playground_ext.errors import ConfigError
+from playground_ext.party.checkpoint import Checkpoints
 from playground_ext.party.disk import storage_error
 from playground_ext.psi.channel import KINDS
 from playground_ext.psi.exchange import Protocol
 from playground_ext.psi.ids import IdSet, normalise
 from playground_ext.psi.rsa import MAX_BITS, MIN_BITS
 from playground_ext.psi.star import Outcome, follow_intersection, lead_intersection
+from playground_ext.scheduler.attempts import KINDS as ATTEMPT_KINDS
+from playground_ext.scheduler.attempts import NOTHING, Attempt, follow, lead
+from playground_ext.scheduler.result import TaskResult
 from playground_ext.scheduler.sides import SidedScheduler
 
 __all__ = [
@@ -42,7 +47,8 @@ class _PSIScheduler(SidedScheduler):
     """
 
     initiator_role: ClassVar[str] = "initiator"
-    kinds = KINDS
+    kinds = (*KINDS, *ATTEMPT_KINDS)
+    durable_messages = False  # when a party comes back all begin again, with new keys
     protocol: ClassVar[Protocol]
 
     def __init__(
@@ -82,17 +88,39 @@ class _PSIScheduler(SidedScheduler):
         return {}  # not even the number of ids: only those who intersect with this party learn it
 
     def _play(self) -> Path | None:
-        self.current_round = 1
-        with self._reported_round(self.nodes), self.session.user_code("intersecting ids", 1):
-            outcome = self._intersect(self._own)
+        take_part = lead if self.leads else follow
+        take_part(self.session, self._begin, lambda: None, timeout=2 * self._round_timeout())
+        return None
+
+    def _begin(self, attempt: Attempt) -> None:
+        if attempt.round == NOTHING:
+            self.current_round = 1
+            with self._reported_round(self.nodes), self.session.user_code("intersecting ids", 1):
+                outcome = self._intersect(self._own, attempt.number)
+            logger.info("%s", outcome.report())
+            self._take(outcome)
+            self._checkpoint()
+        elif self.outcome is None:  # this party was started again
+            self._go_back(self.session.checkpoints.load(attempt.round))
+
+    def _take(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        logger.info("%s", outcome.report())
         if outcome.positions is not None:
             self.intersection = [self._given[position] for position in outcome.positions]
             self._save(self.intersection)
-        return None
 
-    def _intersect(self, ids: IdSet) -> Outcome:
+    def _state(self) -> Mapping[str, Any]:
+        return {"outcome": None if self.outcome is None else asdict(self.outcome)}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self._take(Outcome(**state["outcome"]))
+
+    def _load_result(self, result: TaskResult) -> None:
+        newest = Checkpoints(result.folder.parent / "checkpoints").newest()
+        if newest is not None:
+            self._restore(newest)
+
+    def _intersect(self, ids: IdSet, attempt: int) -> Outcome:
         raise NotImplementedError
 
     def _save(self, ids: Sequence[str | int]) -> None:
@@ -110,9 +138,14 @@ class _Initiator(_PSIScheduler):
 
     leads = True
 
-    def _intersect(self, ids: IdSet) -> Outcome:
+    def _intersect(self, ids: IdSet, attempt: int) -> Outcome:
         return lead_intersection(
-            self.session, ids, protocol=self.protocol, timeout=self._round_timeout(), share_result=self.share_result
+            self.session,
+            ids,
+            protocol=self.protocol,
+            timeout=self._round_timeout(),
+            share_result=self.share_result,
+            attempt=attempt,
         )
 
 
@@ -122,7 +155,7 @@ class _Collaborator(_PSIScheduler):
     leads = False
     key_bits: int = MIN_BITS
 
-    def _intersect(self, ids: IdSet) -> Outcome:
+    def _intersect(self, ids: IdSet, attempt: int) -> Outcome:
         return follow_intersection(
             self.session,
             ids,
@@ -130,6 +163,7 @@ class _Collaborator(_PSIScheduler):
             timeout=self._round_timeout(),
             share_result=self.share_result,
             key_bits=self.key_bits,
+            attempt=attempt,
         )
 
 

@@ -11,13 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from playground_ext import settings
 from playground_ext.errors import ConfigError
 from playground_ext.party.context import current, from_environment
+from playground_ext.party.failure import is_interactive
 from playground_ext.party.identity import Party
+from playground_ext.party.policy import FailurePolicy
 from playground_ext.scheduler.data_checker import DataChecker, compare_verifications, verification
 from playground_ext.scheduler.metric_sets import MetricSet, MetricSets
 from playground_ext.scheduler.metrics import TensorBoardWriter
-from playground_ext.scheduler.result import RoundReport, TaskResult
+from playground_ext.scheduler.progress_state import capture_rng, read_reports, restore_rng, write_reports
+from playground_ext.scheduler.result import RoundReport, TaskResult, finished_result
 from playground_ext.scheduler.seeding import seed_everything
 from playground_ext.scheduler.session import Session
 
@@ -29,9 +33,10 @@ logger = logging.getLogger("playground")
 class _RoundClock:
     """A round that is being measured, unless it turns out not to be one."""
 
-    def __init__(self) -> None:
+    def __init__(self, participants: Sequence[str]) -> None:
         self.started = time.monotonic()
         self.counts = True
+        self.participants = tuple(participants)  # who took part; all unless the round closed without some
 
     def cancel(self) -> None:
         self.counts = False
@@ -54,6 +59,12 @@ class Scheduler(ABC):
     collaborator_role: ClassVar[str] = "collaborator"
     kinds: ClassVar[tuple[str, ...]] = ()  # of data messages
     data_checker: DataChecker | None = None  # run at check-in
+    durable_messages: ClassVar[bool] = True  # sent messages survive a crash, because they are not computed again
+
+    # What a party that fails or dies does to the others; the initiator's counts. None: PLAYGROUND_ON_PARTY_FAILURE and
+    # PLAYGROUND_REPAIR_TIMEOUT, else "wait" (30 minutes) where a person runs the notebook and "stop" in batch runs.
+    on_party_failure: str | None = None  # "stop": everybody ends; "wait": until its notebook is run again
+    repair_timeout: float | None = None  # seconds that the others wait; 0 means unlimited
 
     def __init__(
         self,
@@ -80,6 +91,7 @@ class Scheduler(ABC):
         self.seed = seed
         self.current_round = 0
         self._session: Session | None = None
+        self._bystander: tuple[Party, str] | None = None  # who this is where the task is over
         self._metric_sets = MetricSets()
 
     # -- what users may override ------------------------------------------------------------------------------------
@@ -91,6 +103,17 @@ class Scheduler(ABC):
     def is_task_finished(self) -> bool:
         """Asked of the initiator after every round; the default is that `max_rounds` is reached."""
         return self.current_round >= self.max_rounds
+
+    def checkpoint_state(self) -> Mapping[str, Any] | None:
+        """State of your own that a round depends on (tensors, numbers, strings, and containers of them), if any.
+
+        It is in every checkpoint, and `load_checkpoint_state` gets it back when this party returns after a crash.
+        """
+        return None
+
+    def load_checkpoint_state(self, state: Mapping[str, Any]) -> None:
+        """The counterpart of `checkpoint_state`."""
+        return None
 
     # -- what users call --------------------------------------------------------------------------------------------
 
@@ -138,24 +161,28 @@ class Scheduler(ABC):
 
     @property
     def id(self) -> str:
-        return self.session.party.id
+        return self._party.id
 
     @property
     def task_id(self) -> str:
-        return self.session.party.task
+        return self._party.task
 
     @property
     def nodes(self) -> tuple[str, ...]:
         """All parties, in the initiator's order."""
-        return self.session.party.nodes
+        return self._party.nodes
 
     @property
     def is_initiator(self) -> bool:
-        return self.session.party.is_initiator
+        return self._party.is_initiator
 
     @property
     def role(self) -> str:
-        return self.session.role
+        return self.session.role if self._session is not None or self._bystander is None else self._bystander[1]
+
+    @property
+    def _party(self) -> Party:
+        return self.session.party if self._session is not None or self._bystander is None else self._bystander[0]
 
     @property
     def tb_writer(self) -> TensorBoardWriter:
@@ -203,8 +230,21 @@ class Scheduler(ABC):
         self.current_round = 0
         self._reports: list[RoundReport] = []
         self._metric_sets = MetricSets()
-        meta = {"algorithm": self._algorithm(), "scheduler": type(self).__name__, "arguments": self._arguments()}
-        with Session(party, role=my_role, meta=meta, kinds=self.kinds) as session:
+        if (done := finished_result(party)) is not None and settings.read().resume:
+            return self._come_back_to(party, my_role, done)
+        policy = FailurePolicy.choose(
+            self.on_party_failure,
+            self.repair_timeout,
+            quorum=self._quorum(len(party.nodes)),
+            interactive=is_interactive(),
+        )
+        meta = {
+            "algorithm": self._algorithm(),
+            "scheduler": type(self).__name__,
+            "arguments": self._arguments(),
+            "policy": policy.as_json(),
+        }
+        with Session(party, role=my_role, meta=meta, kinds=self.kinds, durable=self.durable_messages) as session:
             self._session = session
             self._adopt(session.meta)
             with session.user_code("building"):
@@ -213,10 +253,65 @@ class Scheduler(ABC):
                 self.validate_context()
                 checked = verification(self.data_checker, party.task)
             session.check_in({**self._check_in(), **checked}, self._compare_all)
+            if session.restored is None:
+                session.metrics.keep(0)
+            else:
+                session.go_back(session.restored)
+                self._go_back(session.restored)
             began = time.monotonic()
             model_file = self._play()
             result = self._result(session, model_file, time.monotonic() - began)
         return result
+
+    def _come_back_to(self, party: Party, role: str, result: TaskResult) -> TaskResult:
+        """The notebook of a party that had done its part is run again: what it ended with."""
+        logger.info("%s had done its part of %s already; the result is in %s", party.id, party.task, result.folder)
+        seed_everything(self.seed, party.id, 0)
+        self._session, self._bystander = None, (party, role)
+        self._prepare()
+        self.current_round = result.rounds
+        self._load_result(result)
+        return result
+
+    def _load_result(self, result: TaskResult) -> None:
+        """Make the attributes what they are after a run; models are built."""
+        return None
+
+    def _go_back(self, state: Mapping[str, Any]) -> None:
+        """Be what this party was when it wrote this checkpoint."""
+        self.current_round = int(state["round"])
+        self._restore(state)
+        self._reports = read_reports(state["reports"])
+        self.session.metrics.keep(int(state["points"]))
+        self._metric_sets.keep(state["metric_sets"])
+        if state.get("own") is not None:
+            self.load_checkpoint_state(state["own"])
+        restore_rng(state["rng"])
+        logger.info("going on after round %d, from its checkpoint", self.current_round)
+
+    def _checkpoint(self) -> None:
+        """Make the end of `current_round` durable; `_restore` gets the same."""
+        own = self.checkpoint_state()
+        common = {
+            "rng": capture_rng(),
+            "reports": write_reports(self._reports),
+            "points": len(self.session.metrics.points),
+            "metric_sets": self._metric_sets.counts(),
+            "own": None if own is None else dict(own),
+        }
+        self.session.checkpoint(self.current_round, {**common, **self._state()})
+
+    def _state(self) -> Mapping[str, Any]:
+        """What a round of this algorithm starts from, as tensors, numbers, strings and containers of them."""
+        return {}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        """The counterpart of `_state`; everything is built."""
+        return None
+
+    def _quorum(self, parties: int) -> int:
+        """Number of collaborators that suffice for a round; 0 means all."""
+        return 0
 
     def _compare_all(self, check_ins: Mapping[str, Mapping[str, Any]]) -> None:
         compare_verifications(check_ins)
@@ -259,14 +354,14 @@ class Scheduler(ABC):
     def _reported_round(self, participants: Sequence[str]) -> Iterator[_RoundClock]:
         """Measure a round; what is inside sets `current_round`."""
         mailbox = self.session.mailbox
-        clock = _RoundClock()
+        clock = _RoundClock(participants)
         sent, received, waited = sum(mailbox.sent_bytes.values()), sum(mailbox.received_bytes.values()), mailbox.waited
         yield clock
         if clock.counts:
             self._reports.append(
                 RoundReport(
                     round=self.current_round,
-                    participants=tuple(participants),
+                    participants=clock.participants,
                     seconds=time.monotonic() - clock.started,
                     waited=mailbox.waited - waited,
                     sent=sum(mailbox.sent_bytes.values()) - sent,
@@ -290,7 +385,7 @@ class Scheduler(ABC):
             seconds=seconds,
             folder=folder,
             model_file=model_file,
-            report_file=folder / "report.json",
+            report_file=session.folder.report,
             metrics=list(session.metrics.points),
             round_reports=self._reports,
             sent=dict(session.mailbox.sent_bytes),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from playground_ext.errors import ConfigError
-from playground_ext.party.disk import storage_error
+from playground_ext.party.disk import storage_error, write_atomically
 from playground_ext.scheduler.metrics import Metrics
 
 __all__ = ["MetricSet", "MetricSets", "register_metrics"]
@@ -83,12 +84,35 @@ class MetricSet:
         except OSError as error:
             raise storage_error(error, self.file.parent, f"write the metric set {self.name}") from error
 
+    def keep(self, count: int) -> None:
+        """Leave the first `count` rows that the file has."""
+        rows: list[list[str]] = []
+        if self.file.exists():
+            with self.file.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))[: count + 1]
+        self.items = [dict(zip(self.keys, map(float, row[1:]), strict=True)) for row in rows[1:]]
+        if self.items:
+            text = io.StringIO(newline="")
+            csv.writer(text).writerows(rows)
+            write_atomically(self.file, text.getvalue().encode())
+        else:
+            self.file.unlink(missing_ok=True)
+
 
 class MetricSets:
     """The sets of one run, made when they are first used."""
 
     def __init__(self) -> None:
         self._sets: dict[str, MetricSet] = {}
+        self._kept: dict[str, int] = {}  # rows that sets have from before this party came back
+
+    def counts(self) -> dict[str, int]:
+        """Rows by set."""
+        return {**self._kept, **{name: len(found.items) for name, found in self._sets.items()}}
+
+    def keep(self, counts: Mapping[str, int]) -> None:
+        """Go back to so many rows of each set: later ones will be added again."""
+        self._sets, self._kept = {}, dict(counts)
 
     def get(self, name: str, owner: type, metrics: Metrics, current_round: Callable[[], int]) -> MetricSet:
         """The set that `register_metrics` gave the class `owner` or one of its bases.
@@ -107,4 +131,5 @@ class MetricSets:
                     next_step=f"the registered ones are: {', '.join(known) or 'none'} (see register_metrics)",
                 )
             self._sets[name] = MetricSet(name, known[name], metrics, current_round)
+            self._sets[name].keep(self._kept.pop(name, 0))
         return self._sets[name]

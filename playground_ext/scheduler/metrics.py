@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,9 +13,11 @@ from typing import Any
 import msgspec
 
 from playground_ext.errors import ConfigError
-from playground_ext.party.disk import storage_error
+from playground_ext.party.disk import storage_error, write_atomically
 
-__all__ = ["MetricPoint", "Metrics", "TensorBoardWriter"]
+__all__ = ["MetricPoint", "Metrics", "TensorBoardWriter", "read_points"]
+
+_COLUMNS = ["time", "party", "round", "name", "value"]
 
 
 class MetricPoint(msgspec.Struct, frozen=True):
@@ -54,6 +58,17 @@ class Metrics:
             self.events.add_scalar(point.name, point.value, point.round)
         self._publish(msgspec.json.encode(points))
 
+    def keep(self, count: int) -> None:
+        """Go back to the first `count` points that this party had recorded before it came back."""
+        path = self.folder / "metrics.csv"
+        self.points = read_points(path)[:count]
+        if self.points:
+            text = io.StringIO(newline="")
+            csv.writer(text).writerows([_COLUMNS, *map(_row, self.points)])
+            write_atomically(path, text.getvalue().encode())
+        else:
+            path.unlink(missing_ok=True)
+
     @property
     def events(self) -> Any:
         """TensorBoard's SummaryWriter, imported when it is first needed."""
@@ -74,8 +89,8 @@ class Metrics:
             with path.open("a", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 if file.tell() == 0:
-                    writer.writerow(["time", "party", "round", "name", "value"])
-                writer.writerows([f"{p.time:.3f}", p.party, p.round, p.name, repr(p.value)] for p in points)
+                    writer.writerow(_COLUMNS)
+                writer.writerows(map(_row, points))
         except OSError as error:
             raise storage_error(error, self.folder, "write the metrics") from error
 
@@ -94,6 +109,24 @@ class TensorBoardWriter:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._metrics.events, name)
+
+
+def _row(point: MetricPoint) -> list[str | int]:
+    return [f"{point.time:.3f}", point.party, point.round, point.name, repr(point.value)]
+
+
+def read_points(path: Path) -> list[MetricPoint]:
+    """What is in a metrics.csv; a last line that was being written is left out."""
+    if not path.exists():
+        return []
+    points = []
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            with contextlib.suppress(ValueError, TypeError):
+                points.append(
+                    MetricPoint(row["party"], int(row["round"]), row["name"], float(row["value"]), float(row["time"]))
+                )
+    return points
 
 
 def _number(name: str, value: Any) -> float:

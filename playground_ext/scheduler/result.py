@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playground_ext.scheduler.metrics import MetricPoint
+from playground_ext.party.disk import storage_error, write_atomically
+from playground_ext.party.identity import Party
+from playground_ext.party.storage import PartyFolder
+from playground_ext.scheduler.metrics import MetricPoint, read_points
 
-__all__ = ["RoundReport", "TaskResult"]
+__all__ = ["RoundReport", "TaskResult", "finished_result"]
 
 
 @dataclass(frozen=True)
@@ -60,4 +63,30 @@ class TaskResult:
             "round_reports": [asdict(report) for report in self.round_reports],
             **extra,
         }
-        self.report_file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        try:
+            write_atomically(self.report_file, json.dumps(record, indent=2).encode() + b"\n")
+        except OSError as error:
+            raise storage_error(error, self.folder, "write the report") from error
+
+
+def finished_result(party: Party) -> TaskResult | None:
+    """What `party` ended its last run of the task with; None if it did not come to its end."""
+    last = PartyFolder.of(party.task, party.id).last_run
+    if last is None or not last.report.exists():
+        return None
+    record = json.loads(last.report.read_text("utf-8"))
+    model = record["model_file"]
+    return TaskResult(
+        task_id=record["task"],
+        run=record["run"],
+        party=record["party"],
+        rounds=record["rounds"],
+        seconds=record["seconds"],
+        folder=last.results,
+        model_file=None if model is None else last.results / model,
+        report_file=last.report,
+        metrics=read_points(last.results / "metrics.csv"),
+        round_reports=[RoundReport(**{**r, "participants": tuple(r["participants"])}) for r in record["round_reports"]],
+        sent=record["sent"],
+        received=record["received"],
+    )

@@ -17,7 +17,9 @@ import redis
 
 from playground_ext import settings
 from playground_ext.bus.connection import Connection
+from playground_ext.bus.keys import TaskKeys
 from playground_ext.bus.mailbox import Mailbox
+from playground_ext.bus.steps import around
 from playground_ext.errors import (
     PartyFailed,
     PartyMissing,
@@ -29,12 +31,15 @@ from playground_ext.errors import (
 from playground_ext.logs.session import LogSession
 from playground_ext.party.checkpoint import Checkpoints
 from playground_ext.party.context import server_url
-from playground_ext.party.failure import describe, is_interactive, shorten
+from playground_ext.party.failure import describe, is_interactive, reload_edited_modules, shorten
 from playground_ext.party.identity import Party
 from playground_ext.party.lease import Lease, machine
-from playground_ext.party.liveness import Watch, failed
+from playground_ext.party.liveness import Watch
 from playground_ext.party.lobby import Lobby
-from playground_ext.party.outbox import Outbox
+from playground_ext.party.outbox import MemoryOutbox, Outbox
+from playground_ext.party.policy import FailurePolicy
+from playground_ext.party.run_record import RunRecord
+from playground_ext.party.status import failed
 from playground_ext.party.storage import PartyFolder, RunFolder
 from playground_ext.scheduler.metrics import Metrics
 
@@ -49,8 +54,10 @@ logger = logging.getLogger("playground")
 class Session:
     """Joins the run on entering; on leaving tells the others how it ended, and shows their last lines.
 
-    `meta` describes the run (algorithm, constructor arguments) and is the initiator's to set; the others read it from
-    `self.meta`.
+    `meta` describes the run (algorithm, constructor arguments, failure policy) and is the initiator's to set; the
+    others read it from `self.meta`. A party that left its run unfinished, while others of it are still there, goes back
+    to it; `restored` is what its newest checkpoint holds. `durable`: messages must survive this process, because the
+    party does not compute them again when it comes back.
     """
 
     keys: Any
@@ -61,7 +68,9 @@ class Session:
     metrics: Metrics
     checkpoints: Checkpoints
 
-    def __init__(self, party: Party, *, role: str, meta: Mapping[str, Any], kinds: Collection[str]) -> None:
+    def __init__(
+        self, party: Party, *, role: str, meta: Mapping[str, Any], kinds: Collection[str], durable: bool = True
+    ) -> None:
         known = settings.read()
         self.party = party
         self.role = role
@@ -72,7 +81,9 @@ class Session:
         self._workspace = known.workspace
         self._given_meta = {**meta, "check_in_timeout": self.check_in_timeout}
         self._kinds = kinds
-        self._running = False
+        self._durable = durable
+        self._resume = known.resume
+        self.restored: dict[str, Any] | None = None
         self._hinted = known.task is not None  # the runner starts the others
         self._cursors_saved: dict[str, tuple[int, int]] = {}  # of the newest durable checkpoint
         self._cleanup = contextlib.ExitStack()
@@ -104,21 +115,23 @@ class Session:
         return self
 
     def _join(self) -> None:
-        hello = {
+        hello: dict[str, Any] = {
             "pid": os.getpid(),
             "host": machine(),
             "lease": str(self._lease.path),
+            "lease_since": self._lease.since,
             "role": self.role,
+            "initiator": self.party.is_initiator,
             "notebook": settings.read().notebook,
             "folder": str(self._party_folder.root),
         }
+        record = self._unfinished()
         if self.party.is_initiator:
-            self.keys = self._lobby.open_run(self._given_meta, hello)
-            self.meta = dict(self._given_meta)
+            self._open(record, hello)
         else:
             try:
                 self.keys, self.meta = self._lobby.wait_for_run(
-                    hello, timeout=self.check_in_timeout, on_wait=self._show_lobby
+                    hello, timeout=self.check_in_timeout, on_wait=self._show_lobby, record=record
                 )
             except KeyboardInterrupt:
                 self._lobby.withdraw()
@@ -126,28 +139,71 @@ class Session:
             finally:
                 self._logs.status(None)
             self.party = replace(self.party, nodes=tuple(self.meta["nodes"]), leader=self.meta["initiator"])
-        incarnation = self._lobby.join(self.keys, hello)
+        came_back = record is not None and record.run == self.keys.run
+        incarnation = self._lobby.join(
+            self.keys, hello, at_least=record.incarnation + 1 if came_back and record is not None else 1
+        )
         self.folder = self._party_folder.run(self.keys.run)
-        self.watch = Watch(self.url, self.keys, self.party.id, self.party.peers, incarnation=incarnation)
+        RunRecord(self.keys.run, self.meta, incarnation).save(self.folder.root)
+        self.checkpoints = Checkpoints(self.folder.checkpoints, kept=2 if self._durable else 3)
+        if came_back:
+            self.restored = self.checkpoints.newest()
+        hello["checkpoint"] = self._newest_round()
+        self.policy = FailurePolicy.of(self.meta)
+        self.watch = Watch(
+            self.url,
+            self.keys,
+            self.party.id,
+            self.party.peers,
+            incarnation=incarnation,
+            policy=self.policy,
+            is_initiator=self.party.is_initiator,
+            floors=self._lobby.floors(self.keys),
+        )
+        self._hello = hello
+        self.run_ended = came_back and self._lobby.status(self.keys) == "ended"
         self._cleanup.callback(self.watch.stop)
+        self.watch.running = came_back and self._lobby.status(self.keys) in ("running", "ended")
+        self.watch.checkpoint = hello["checkpoint"]
         self.mailbox = Mailbox(
             self.url,
             self.keys,
             self.party.id,
             self.party.peers,
             incarnation=incarnation,
-            outbox=Outbox(self.folder.outbox),
+            outbox=Outbox(self.folder.outbox) if self._durable else MemoryOutbox(copy=True),
             guard=self.watch,
             kinds=self._kinds,
             on_reconnect=self._restore_run,
         )
         self._cleanup.callback(self.mailbox.close)
         self.watch.on_ack = self.mailbox.acknowledged
-        self.checkpoints = Checkpoints(self.folder.checkpoints)
+        self.watch.on_reconnect = self._restore_run
         self.metrics = Metrics(self.party.id, self.folder.results, self._publish_metrics)
         self._cleanup.callback(self.metrics.close)
         self._logs.publish(self.url, self.keys, self.party.nodes)
-        self.watch.start(hello)
+        self.watch.start(hello, {p: m for p, m in self._lobby.members(self.keys).items() if p in self.party.peers})
+
+    def _unfinished(self) -> RunRecord | None:
+        """The run that this party was last in, if it has not done its part of it."""
+        last = self._party_folder.last_run
+        return None if last is None or last.report.exists() else RunRecord.load(last.root)
+
+    def _open(self, record: RunRecord | None, hello: Mapping[str, Any]) -> None:
+        """Go back to the unfinished run, or open a new one."""
+        if record is not None and _same_configuration(record.meta, self._given_meta):
+            self.meta = {**record.meta, "policy": self._given_meta["policy"]} if self._resume else record.meta
+            if self._lobby.lives_on(record):
+                self.keys = TaskKeys(self.party.task).of(record.run)
+                return
+            if self._resume:
+                self.keys = self._lobby.reopen(RunRecord(record.run, self.meta, record.incarnation))
+                return
+        self.meta = {**self._given_meta, "nodes": list(self.party.nodes), "initiator": self.party.id}
+        self.keys = self._lobby.open_run(self.meta, hello)
+
+    def _newest_round(self) -> int:
+        return int(self.restored["round"]) if self.restored is not None else -1
 
     def _show_lobby(self, left: float) -> None:
         """Who is here and who is not, before a run is open."""
@@ -188,6 +244,11 @@ class Session:
         """
         self.watch.post("check-in", body)
         statuses = self.watch.statuses
+        if self.watch.running:  # the others are in their rounds already
+            if self.party.is_initiator:
+                self.watch.post("start", {})
+            logger.info("back in the run, for the %d. time", self.watch.incarnation)
+            return
         deadline = time.monotonic() + self.check_in_timeout
 
         def missing() -> list[str]:
@@ -211,7 +272,7 @@ class Session:
             validate({self.party.id: body, **{party: status.check_in or {} for party, status in statuses.items()}})
             self._lobby.set_status(self.keys, "running")
             self.watch.post("start", {})
-        self._running = True
+        self.watch.running = True
         logger.info("all %d parties are here: %s", len(self.party.nodes), ", ".join(self.party.nodes))
 
     def _missing(self, missing: list[str]) -> PartyMissing:
@@ -237,11 +298,31 @@ class Session:
     def checkpoint(self, round: int, state: Mapping[str, Any]) -> None:
         """Make a round durable, and acknowledge what the checkpoint before it had received."""
         cursors = {peer: list(cursor) for peer, cursor in self.mailbox.taken.items()}
-        self.checkpoints.save(round, {**state, "round": round, "cursors": cursors})
-        if any(any(cursor) for cursor in self._cursors_saved.values()):
-            self.watch.post("ack", {"cursors": self._cursors_saved})
+        with around(f"checkpoint round {round}"):
+            self.checkpoints.save(round, {**state, "round": round, "cursors": cursors})
+        self.watch.checkpoint = round
+        self.watch.post("ack", {"cursors": self._cursors_saved, "checkpoint": round})
         self._cursors_saved = self.mailbox.taken
-        self.mailbox.forget(round)
+        for sender, kind, late in self.mailbox.forget(round):
+            logger.warning("refused: %s's %s for round %d came when round %d was over", sender, kind, late, round)
+
+    def wait_for_everybody(self) -> None:
+        """Until nobody who is needed is lost.
+
+        Raises:
+            PartyFailed: one did not come back in time.
+        """
+        while missed := self.watch.missed():
+            self._logs.status(f"waiting for {', '.join(missed)} to come back")
+            try:
+                self.watch.wait_until(lambda: not self.watch.missed(), 1.0)
+            finally:
+                self._logs.status(None)
+            self.mailbox.keep_alive()
+
+    def go_back(self, state: Mapping[str, Any]) -> None:
+        """Read messages from where the checkpoint `state` stood, and send again what is unacknowledged."""
+        self.mailbox.restore({peer: (int(inc), int(seq)) for peer, (inc, seq) in state["cursors"].items()})
 
     def _publish_metrics(self, points: bytes) -> None:
         with contextlib.suppress(redis.RedisError, ServerError):  # they are in the file; the stream is for watching
@@ -249,8 +330,13 @@ class Session:
 
     def _restore_run(self, connection: Connection) -> None:
         """The server is back: without its data it does not know this run."""
-        if self.party.is_initiator:
-            Lobby(connection, self.party).republish(self.keys, self._given_meta)
+        Lobby(connection, self.party).republish(
+            self.keys,
+            self.meta,
+            status="running" if self.watch.running else "open",
+            hello=self._hello,
+            incarnation=self.watch.incarnation,
+        )
 
     # -- leaving ----------------------------------------------------------------------------------------------------
 
@@ -277,25 +363,48 @@ class Session:
         if cause is None:
             self._logs.round = None
             self._end("completed", "ended")
+            self._wait_for_laggards()
             self._wait_for_last_lines(list(self.party.peers))
         elif isinstance(cause, _CONSEQUENCES):
             logger.error("stopped: %s", cause.what)
             self._end("stopped", "failed")
             self._wait_for_last_lines([party for party in self.party.peers if party == cause.party])
-        elif isinstance(cause, KeyboardInterrupt) and not self._running and not self.party.is_initiator:
+        elif isinstance(cause, KeyboardInterrupt) and not self.watch.running and not self.party.is_initiator:
             self._end("left", None)
         else:
             body = describe(cause)
             body["log_id"] = self._logs.error(body["traceback"])
             body["round"] = self.watch.progress_round
             self.watch.post("fail", {**body, "last_line": self._logs.drain()})
-            if self.party.is_initiator:
+            if self.policy.wait:
+                reload_edited_modules()
+            elif self.party.is_initiator:
                 self._lobby.set_status(self.keys, "failed")
 
     def _end(self, status: str, run_status: str | None) -> None:
         if self.party.is_initiator and run_status is not None:
             self._lobby.set_status(self.keys, run_status)
         self.watch.post("end", {"status": status, "last_line": self._logs.drain()})
+
+    def _wait_for_laggards(self) -> None:
+        """The initiator stays until all have fetched their last message, also those who are lost and may come back."""
+        if not (self.policy.wait and self.party.is_initiator):
+            return
+
+        def lost() -> list[str]:
+            return [party for party, status in self.watch.statuses.items() if status.lost and not status.ended]
+
+        try:
+            while missed := self.watch.missed():
+                self._logs.status(f"all rounds are done; waiting until {', '.join(missed)} comes back for the result")
+                self.watch.wait_until(lambda: not lost(), 1.0)
+                self.mailbox.keep_alive()
+                unfinished = [p for p, status in self.watch.statuses.items() if not status.ended and not status.lost]
+                self.watch.wait_until(lambda: all(self.watch.statuses[p].ended for p in unfinished), 1.0)  # noqa: B023
+        except (PlaygroundError, KeyboardInterrupt) as error:
+            logger.warning("left without %s, which did not come back for the result (%s)", ", ".join(lost()), error)
+        finally:
+            self._logs.status(None)
 
     def _wait_for_last_lines(self, parties: list[str]) -> None:
         """Until every live party's last line has been shown, at most FAREWELL seconds."""
@@ -316,3 +425,8 @@ class Session:
         late = [party for party, status in statuses.items() if not (status.ended or status.failure)]
         if absent := sorted({*missing, *late}):
             logger.warning("left without the last log lines of %s", ", ".join(absent))
+
+
+def _same_configuration(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Algorithm, parties and constructor arguments: with others it is another run."""
+    return all(before.get(name) == now.get(name) for name in ("algorithm", "scheduler", "arguments"))

@@ -33,6 +33,12 @@ class QuietGuard:
     def check(self) -> None:
         return None
 
+    def is_lost(self, party: str) -> bool:
+        return False
+
+    def calm_since(self) -> float:
+        return 0.0
+
     def last_word(self, party: str) -> str:
         return f"{party} said nothing"
 

@@ -26,6 +26,12 @@ IDS = [f"id-{i}".encode() for i in range(20)]
 class Quiet:
     def check(self) -> None: ...
 
+    def is_lost(self, party: str) -> bool:
+        return False
+
+    def calm_since(self) -> float:
+        return 0.0
+
     def last_word(self, party: str) -> str:
         return "it said nothing"
 
