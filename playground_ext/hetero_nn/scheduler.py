@@ -121,7 +121,13 @@ class HeteroNNScheduler(SidedScheduler):
 
     def _play(self) -> Path:
         take_part = lead if self.leads else follow
-        return take_part(self.session, self._begin, self._save, timeout=2 * self._round_timeout())
+        return take_part(self.session, self._begin, self._conclude, timeout=2 * self._round_timeout())
+
+    def _conclude(self) -> Path:
+        """The others have done their parts, and so has this party, up to its last checkpoint."""
+        if self.session.restored is not None:
+            self._go_back(self.session.restored)
+        return self._save()
 
     def _begin(self, attempt: Attempt) -> Path:
         """All rounds from the end of `attempt.round`."""

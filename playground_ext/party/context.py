@@ -97,9 +97,7 @@ def from_environment(task_id: str | None = None) -> Context:
             next_step="set PLAYGROUND_PARTY=collaborator-1, PLAYGROUND_NODES=aggregator,collaborator-1 and "
             "PLAYGROUND_REDIS_URL, or use `with mock_context(id=…, nodes=[…], task_id=…): scheduler.run()`",
         )
-    context = Context(known.party, known.nodes, task, known.role)
-    joined()  # nobody enters this one
-    return context
+    return Context(known.party, known.nodes, task, known.role)
 
 
 def server_url() -> str:

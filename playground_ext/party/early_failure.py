@@ -100,7 +100,7 @@ def _name(value: object) -> str | None:
 
 def _numbered(names: Mapping[str, Any]) -> str | None:
     index, count = names.get("party_index"), names.get("collaborators")
-    fits = isinstance(index, int) and isinstance(count, int) and 1 <= index <= count
+    fits = type(index) is int and type(count) is int and 1 <= index <= count
     return f"collaborator-{index}" if fits else None
 
 

@@ -89,8 +89,13 @@ class _PSIScheduler(SidedScheduler):
 
     def _play(self) -> Path | None:
         take_part = lead if self.leads else follow
-        take_part(self.session, self._begin, lambda: None, timeout=2 * self._round_timeout())
+        take_part(self.session, self._begin, self._conclude, timeout=2 * self._round_timeout())
         return None
+
+    def _conclude(self) -> None:
+        """The others have done their parts, and so has this party, up to its checkpoint."""
+        if self.session.restored is not None:
+            self._go_back(self.session.restored)
 
     def _begin(self, attempt: Attempt) -> None:
         if attempt.round == NOTHING:

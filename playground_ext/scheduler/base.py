@@ -257,7 +257,8 @@ class Scheduler(ABC):
                 session.metrics.keep(0)
             else:
                 session.go_back(session.restored)
-                self._go_back(session.restored)
+                if self.durable_messages:
+                    self._go_back(session.restored)
             began = time.monotonic()
             model_file = self._play()
             result = self._result(session, model_file, time.monotonic() - began)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 import psutil
 import redis
 
@@ -144,7 +145,10 @@ class Session:
             self.keys, hello, at_least=record.incarnation + 1 if came_back and record is not None else 1
         )
         self.folder = self._party_folder.run(self.keys.run)
-        RunRecord(self.keys.run, self.meta, incarnation).save(self.folder.root)
+        self._record = RunRecord(
+            self.keys.run, self.meta, incarnation, record.check_ins if came_back and record is not None else None
+        )
+        self._record.save(self.folder.root)
         self.checkpoints = Checkpoints(self.folder.checkpoints, kept=2 if self._durable else 3)
         if came_back:
             self.restored = self.checkpoints.newest()
@@ -246,6 +250,7 @@ class Session:
         statuses = self.watch.statuses
         if self.watch.running:  # the others are in their rounds already
             if self.party.is_initiator:
+                validate({**(self._record.check_ins or {}), self.party.id: body})
                 self.watch.post("start", {})
             logger.info("back in the run, for the %d. time", self.watch.incarnation)
             return
@@ -269,7 +274,9 @@ class Session:
         finally:
             self._logs.status(None)
         if self.party.is_initiator:
-            validate({self.party.id: body, **{party: status.check_in or {} for party, status in statuses.items()}})
+            check_ins = {self.party.id: body, **{party: status.check_in or {} for party, status in statuses.items()}}
+            validate(check_ins)
+            msgspec.structs.replace(self._record, check_ins=check_ins).save(self.folder.root)
             self._lobby.set_status(self.keys, "running")
             self.watch.post("start", {})
         self.watch.running = True
