@@ -36,6 +36,8 @@ class Settings:
     log_level: str  # PLAYGROUND_LOG_LEVEL: default INFO
     on_party_failure: str | None = None  # PLAYGROUND_ON_PARTY_FAILURE: stop or wait; default wait if interactive
     repair_timeout: float | None = None  # PLAYGROUND_REPAIR_TIMEOUT, seconds; None: REPAIR
+    keep_rounds: str | None = None  # PLAYGROUND_KEEP_ROUNDS: how many rounds are recorded for replay, or "all"
+    replay: str | None = None  # PLAYGROUND_REPLAY: <a party's run folder>:<round>, to run that round again, alone
     resume: bool = False  # PLAYGROUND_RESUME: 1 goes on with the run this party has not finished, others alive or not
     warm: bool = True  # PLAYGROUND_WARM: 0 starts every kernel as an ordinary process
     matplotlib_backend: str | None = None  # MPLBACKEND: how matplotlib shows figures; ipykernel sets it
@@ -67,6 +69,8 @@ def read() -> Settings:
         log_level=env.get("PLAYGROUND_LOG_LEVEL", "INFO").upper(),
         on_party_failure=env.get("PLAYGROUND_ON_PARTY_FAILURE") or None,
         repair_timeout=_seconds("PLAYGROUND_REPAIR_TIMEOUT", env.get("PLAYGROUND_REPAIR_TIMEOUT")),
+        keep_rounds=env.get("PLAYGROUND_KEEP_ROUNDS") or None,
+        replay=env.get("PLAYGROUND_REPLAY") or None,
         resume=env.get("PLAYGROUND_RESUME", "") == "1",
         warm=env.get("PLAYGROUND_WARM", "1") != "0",
         matplotlib_backend=env.get("MPLBACKEND") or None,

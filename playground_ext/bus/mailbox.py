@@ -14,14 +14,14 @@ from typing import Any, Protocol, TypeVar
 import redis
 
 from playground_ext.bus.connection import Connection
-from playground_ext.bus.envelope import Buffer, Envelope, total_bytes
+from playground_ext.bus.envelope import Buffer, Envelope, Outgoing, total_bytes
 from playground_ext.bus.incoming import Receiver
 from playground_ext.bus.keys import RunKeys
 from playground_ext.bus.outgoing import Outbox, Sender, server_full
 from playground_ext.bus.steps import around
 from playground_ext.errors import ReceiveTimeout, ServerFull, ServerUnreachable
 
-__all__ = ["Guard", "Mailbox"]
+__all__ = ["Guard", "Mailbox", "Recorder"]
 
 _Result = TypeVar("_Result")
 _SLICE = 1.0  # seconds a blocking read lasts before the guard is asked again
@@ -47,6 +47,14 @@ class Guard(Protocol):
         """Monotonic time since when nobody who is needed is lost; deadlines count from then on."""
 
 
+class Recorder(Protocol):
+    """Sees what passes."""
+
+    def sent(self, message: Outgoing, pieces: Sequence[Buffer]) -> None: ...
+
+    def received(self, message: Envelope) -> None: ...
+
+
 class Mailbox:
     """One party's messages of one run; used by one thread.
 
@@ -65,6 +73,7 @@ class Mailbox:
         guard: Guard,
         kinds: Collection[str],
         on_reconnect: Callable[[Connection], None] | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._connection = Connection(url, name=f"{keys.task}:{me}:data")
         self._keys = keys
@@ -72,6 +81,7 @@ class Mailbox:
         self._guard = guard
         self._on_reconnect = on_reconnect
         self._outbox = outbox
+        self._recorder = recorder
         self._sender = Sender(self._connection, keys, me, incarnation, outbox)
         self._receiver = Receiver(self._connection, keys, me, peers, kinds)
         self.waited = 0.0  # seconds spent waiting for other parties
@@ -149,9 +159,11 @@ class Mailbox:
             nonlocal first
             if first:
                 first = False
-                self._sender.send(
+                sent = self._sender.send(
                     receivers, kind, round=round, attempt=attempt, step=step, meta=meta or {}, pieces=pieces
                 )
+                if self._recorder is not None:
+                    self._recorder.sent(sent, pieces)
             else:
                 self._sender.release()
                 self._sender.resend()
@@ -217,6 +229,8 @@ class Mailbox:
                     if envelope is not None:
                         missing.remove(sender)
                         arrived[sender] = envelope
+                        if self._recorder is not None:
+                            self._recorder.received(envelope)
                         if on_arrival is not None:
                             on_arrival(envelope)
                 deadline = max(deadline, _deadline(timeout, self._guard.calm_since()))

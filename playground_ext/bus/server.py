@@ -135,6 +135,19 @@ class EmbeddedServer:
         atexit.register(self.stop)
         return self
 
+    def restart(self, timeout: float = 10.0) -> None:
+        """Start it again after it died: at the same address, with the same password, without its data.
+
+        Raises:
+            ServerError: it runs, or was never started, or does not start now; its log is in `details`.
+        """
+        if self.running or self._process is None:
+            state = "running" if self.running else "not started"
+            raise ServerError(f"only a server that died can be started again; this one is {state}")
+        self._end_process(timeout)
+        if not self._launch(find_binary(), timeout):
+            raise ServerError(f"the server did not start again within {timeout:g} s", details=self.log())
+
     def _launch(self, binary: Path, timeout: float) -> bool:
         config = self.folder / "server.conf"
         config.touch(mode=0o600)

@@ -10,7 +10,7 @@ import torch
 
 from playground_ext.bus.envelope import Envelope
 from playground_ext.errors import MalformedPayload
-from playground_ext.hetero_nn.alignment import Agreement
+from playground_ext.hetero_nn.alignment import Agreement, Digester
 from playground_ext.hetero_nn.features import Batch, Structured
 from playground_ext.hetero_nn.joint_optimizer import STEP, ZERO_GRAD, apply
 from playground_ext.hetero_nn.scheduler import HeteroNNScheduler
@@ -31,6 +31,7 @@ class HeteroNNCollaboratorScheduler(HeteroNNScheduler):
     """
 
     leads = False
+    _digester: Digester | None = None  # none where the round is replayed
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class HeteroNNCollaboratorScheduler(HeteroNNScheduler):
 
     def _send_features(self, wire: Wire, step: str, batch: Batch) -> None:
         meta: dict[str, Any] = {"form": batch.features.form, "size": batch.size}
-        if batch.ids is not None:
+        if batch.ids is not None and self._digester is not None:
             meta["digest"] = self._digester.digest(batch.ids)
         tensors = batch.features.map(torch.Tensor.detach).tensors
         wire.send(self.session.party.initiator, "feature", step, tensors=tensors, meta=meta)

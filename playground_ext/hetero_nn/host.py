@@ -76,6 +76,7 @@ class HeteroNNHostScheduler(HeteroNNScheduler):
         self._remote: RemoteFeatures | None = None
         self._warned: set[str] = set()
         self._finished = False
+        self._digesters: dict[str, Digester] = {}
 
     def _record(self, operation: str) -> None:
         if self._remote is not None:
@@ -140,7 +141,6 @@ class HeteroNNHostScheduler(HeteroNNScheduler):
         wire = self._wire(0)
         agreement = Agreement()
         wire.send(self.collaborators, "agree", "start", meta={"public": agreement.public})
-        self._digesters: dict[str, Digester] = {}
         for peer, envelope in wire.gather(self.collaborators, "split", "start").items():
             self._digesters[peer] = agreement.with_peer(envelope.meta.get("public"), peer)
             self._compare_split(peer, envelope.meta, self._split_digests(self._digesters[peer]))
@@ -271,7 +271,8 @@ class HeteroNNHostScheduler(HeteroNNScheduler):
                 next_step="use the same batch_size in every notebook",
             )
         digest = meta.get("digest")
-        if digest and batch.ids is not None and digest != self._digesters[peer].digest(batch.ids):
+        digester = self._digesters.get(peer)  # none where the round is replayed
+        if digest and batch.ids is not None and digester is not None and digest != digester.digest(batch.ids):
             raise ProtocolError(
                 f"batch {index} of iterate_{phase}_feature holds other samples at {peer} than at {self.id}, or the "
                 "same in another order",

@@ -143,7 +143,8 @@ class HeteroNNScheduler(SidedScheduler):
                 self._split(self._intersect())
         else:
             self._go_back(self.session.checkpoints.load(attempt.round))
-        self._agree()
+        if not self.session.replays:  # keys that are drawn anew would fit nothing that was recorded
+            self._agree()
         if attempt.round == NOTHING:
             self._checkpoint()
         return self._rounds()

@@ -21,7 +21,7 @@ logger = logging.getLogger("playground")
 class Checkpoints:
     """A folder of checkpoints, one a round; round 0 is the state before anything was sent."""
 
-    def __init__(self, folder: Path, *, kept: int = KEPT) -> None:
+    def __init__(self, folder: Path, *, kept: int | None = KEPT) -> None:
         self._folder, self._kept = folder, kept
 
     def save(self, round: int, state: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ class Checkpoints:
             raise storage_error(cause, self._folder, f"write the checkpoint of round {round}").located(
                 round=round
             ) from error
-        for old in self.rounds()[: -self._kept]:
+        for old in self.rounds()[: -self._kept] if self._kept is not None else ():
             self._path(old).unlink(missing_ok=True)
 
     def rounds(self) -> list[int]:

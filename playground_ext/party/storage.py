@@ -39,6 +39,10 @@ class RunFolder:
         return private_folder(self.root / "outbox")
 
     @property
+    def recordings(self) -> Path:
+        return private_folder(self.root / "recordings")
+
+    @property
     def report(self) -> Path:
         """Written last: a party that has it has done its part of the run."""
         return self.results / "report.json"

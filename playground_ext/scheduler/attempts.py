@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from playground_ext.bus.envelope import Envelope
 from playground_ext.errors import MalformedPayload, RoundInterrupted
+from playground_ext.scheduler.replay import ReplaySession
 from playground_ext.scheduler.session import Session
 
 __all__ = ["KINDS", "NOTHING", "Attempt", "follow", "lead"]
@@ -46,6 +47,8 @@ def lead(
     `timeout`: seconds that the others may take to say that they are done; 0 means unlimited for live ones.
     """
     watch, peers = session.watch, session.party.peers
+    if isinstance(session, ReplaySession):
+        return play(Attempt(session.attempt, session.round - 1))
     while True:
         session.wait_for_everybody()
         if session.run_ended or all(watch.statuses[peer].completed for peer in peers):
@@ -73,6 +76,8 @@ def follow(
     session: Session, play: Callable[[Attempt], Result], conclude: Callable[[], Result], *, timeout: float
 ) -> Result:
     """A follower's side of `lead`."""
+    if isinstance(session, ReplaySession):
+        return play(Attempt(session.attempt, session.round - 1))
     watch, leader = session.watch, session.party.initiator
     number = -1
     while True:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from playground_ext import settings
 from playground_ext.errors import ConfigError
@@ -21,6 +21,7 @@ from playground_ext.scheduler.data_checker import DataChecker, compare_verificat
 from playground_ext.scheduler.metric_sets import MetricSet, MetricSets
 from playground_ext.scheduler.metrics import TensorBoardWriter
 from playground_ext.scheduler.progress_state import capture_rng, read_reports, restore_rng, write_reports
+from playground_ext.scheduler.replay import ReplayResult, ReplaySession, RoundReplayed
 from playground_ext.scheduler.result import RoundReport, TaskResult, finished_result
 from playground_ext.scheduler.seeding import seed_everything
 from playground_ext.scheduler.session import Session
@@ -65,6 +66,9 @@ class Scheduler(ABC):
     # PLAYGROUND_REPAIR_TIMEOUT, else "wait" (30 minutes) where a person runs the notebook and "stop" in batch runs.
     on_party_failure: str | None = None  # "stop": everybody ends; "wait": until its notebook is run again
     repair_timeout: float | None = None  # seconds that the others wait; 0 means unlimited
+
+    # Rounds kept for `playground replay`, the newest ones: a number, or "all". None: PLAYGROUND_KEEP_ROUNDS, else 1.
+    keep_rounds: int | str | None = None
 
     def __init__(
         self,
@@ -232,6 +236,8 @@ class Scheduler(ABC):
         self._metric_sets = MetricSets()
         if (done := finished_result(party)) is not None and settings.read().resume:
             return self._come_back_to(party, my_role, done)
+        if (replayed := settings.read().replay) is not None:
+            return cast(TaskResult, self._replay(party, my_role, replayed))
         policy = FailurePolicy.choose(
             self.on_party_failure,
             self.repair_timeout,
@@ -244,7 +250,14 @@ class Scheduler(ABC):
             "arguments": self._arguments(),
             "policy": policy.as_json(),
         }
-        with Session(party, role=my_role, meta=meta, kinds=self.kinds, durable=self.durable_messages) as session:
+        with Session(
+            party,
+            role=my_role,
+            meta=meta,
+            kinds=self.kinds,
+            durable=self.durable_messages,
+            keep_rounds=self._rounds_kept(),
+        ) as session:
             self._session = session
             self._adopt(session.meta)
             with session.user_code("building"):
@@ -263,6 +276,34 @@ class Scheduler(ABC):
             model_file = self._play()
             result = self._result(session, model_file, time.monotonic() - began)
         return result
+
+    def _rounds_kept(self) -> int | None:
+        """None means all."""
+        said = self.keep_rounds if self.keep_rounds is not None else settings.read().keep_rounds
+        if said == "all":
+            return None
+        if said is None or (str(said).isdecimal()):
+            return 1 if said is None else int(said)
+        raise ConfigError(f"keep_rounds={said!r} is not a number of rounds", next_step="give 0 or more, or 'all'")
+
+    def _replay(self, party: Party, role: str, where: str) -> ReplayResult:
+        """Run one round again from its recorded messages; see `playground replay`."""
+        with ReplaySession(party, role=role, where=where) as session:
+            self._session = session
+            self._adopt(session.meta)
+            seed_everything(self.seed, party.id, 0)
+            self._prepare()
+            self.validate_context()
+            session.check_in(self._check_in(), self._compare)
+            if self.durable_messages and session.restored is not None:
+                self._go_back(session.restored)
+            try:
+                self._play()
+            except RoundReplayed:
+                logger.info("%r", session.result)
+            points = session.metrics.points
+            session.result.metrics = {point.name: point.value for point in points if point.round == session.round}
+        return session.result
 
     def _come_back_to(self, party: Party, role: str, result: TaskResult) -> TaskResult:
         """The notebook of a party that had done its part is run again: what it ended with."""

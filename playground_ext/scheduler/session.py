@@ -39,6 +39,7 @@ from playground_ext.party.liveness import Watch
 from playground_ext.party.lobby import Lobby
 from playground_ext.party.outbox import MemoryOutbox, Outbox
 from playground_ext.party.policy import FailurePolicy
+from playground_ext.party.recording import Recorder, recorded_rounds, rounds_bytes
 from playground_ext.party.run_record import RunRecord
 from playground_ext.party.status import failed
 from playground_ext.party.storage import PartyFolder, RunFolder
@@ -68,9 +69,17 @@ class Session:
     watch: Watch
     metrics: Metrics
     checkpoints: Checkpoints
+    replays = False  # a round that was recorded
 
     def __init__(
-        self, party: Party, *, role: str, meta: Mapping[str, Any], kinds: Collection[str], durable: bool = True
+        self,
+        party: Party,
+        *,
+        role: str,
+        meta: Mapping[str, Any],
+        kinds: Collection[str],
+        durable: bool = True,
+        keep_rounds: int | None = 1,
     ) -> None:
         known = settings.read()
         self.party = party
@@ -82,6 +91,7 @@ class Session:
         self._workspace = known.workspace
         self._given_meta = {**meta, "check_in_timeout": self.check_in_timeout}
         self._kinds = kinds
+        self._keep = keep_rounds
         self._durable = durable
         self._resume = known.resume
         self.restored: dict[str, Any] | None = None
@@ -149,7 +159,12 @@ class Session:
             self.keys.run, self.meta, incarnation, record.check_ins if came_back and record is not None else None
         )
         self._record.save(self.folder.root)
-        self.checkpoints = Checkpoints(self.folder.checkpoints, kept=2 if self._durable else 3)
+        self.checkpoints = Checkpoints(
+            self.folder.checkpoints,
+            kept=None if self._keep is None else max(self._keep + 1, 2 if self._durable else 3),
+        )
+        self._recorder = Recorder(self.folder.recordings, keep=self._keep)
+        self._cleanup.callback(self._recorder.close)
         if came_back:
             self.restored = self.checkpoints.newest()
         hello["checkpoint"] = self._newest_round()
@@ -179,6 +194,7 @@ class Session:
             guard=self.watch,
             kinds=self._kinds,
             on_reconnect=self._restore_run,
+            recorder=self._recorder if self._keep != 0 else None,
         )
         self._cleanup.callback(self.mailbox.close)
         self.watch.on_ack = self.mailbox.acknowledged
@@ -310,6 +326,7 @@ class Session:
         self.watch.checkpoint = round
         self.watch.post("ack", {"cursors": self._cursors_saved, "checkpoint": round})
         self._cursors_saved = self.mailbox.taken
+        self._recorder.round_over(round)
         for sender, kind, late in self.mailbox.forget(round):
             logger.warning("refused: %s's %s for round %d came when round %d was over", sender, kind, late, round)
 
@@ -369,6 +386,7 @@ class Session:
     def _say_goodbye(self, cause: BaseException | None) -> None:
         if cause is None:
             self._logs.round = None
+            self._report_recordings()
             self._end("completed", "ended")
             self._wait_for_laggards()
             self._wait_for_last_lines(list(self.party.peers))
@@ -387,6 +405,13 @@ class Session:
                 reload_edited_modules()
             elif self.party.is_initiator:
                 self._lobby.set_status(self.keys, "failed")
+
+    def _report_recordings(self) -> None:
+        """What keeping rounds costs on disk."""
+        rounds = [number for number in recorded_rounds(self.folder.recordings) if number]
+        if self._keep is None or self._keep > 1:
+            size = rounds_bytes(self.folder.recordings)
+            logger.info("recordings of %d rounds take %.1f MB on disk (keep_rounds)", len(rounds), size / 1e6)
 
     def _end(self, status: str, run_status: str | None) -> None:
         if self.party.is_initiator and run_status is not None:
