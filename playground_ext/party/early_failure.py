@@ -67,6 +67,8 @@ def _report(result: Any) -> None:
     ipython = shell()
     if error is None or ipython is None or is_interactive() or _may_fail(ipython):
         return  # a person sees the error and mends the cell
+    if settings.read().on_party_failure == "wait":
+        return  # the notebook will be run again, and those who wait for it go on waiting
     party = _expected[0] if _expected else guess(ipython.user_ns)
     _stop()
     if party is None:

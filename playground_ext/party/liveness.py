@@ -349,13 +349,16 @@ class Watch:
     def _on_failure(self, control: Control) -> None:
         status = self.statuses[control.sender]
         error = failed(control.sender, self._keys.task, control.body)
-        if not self.running and self.policy.wait:  # its notebook will be run again, and check in again
+        if control.body.get("ends"):
+            status.failure = control.body
+            self._fail(error)
+        elif not self.running and self.policy.wait:  # its notebook will be run again, and check in again
             status.hello = status.check_in = None
             status.state = "failed"
             logger.warning("%s; waiting until its notebook is run again", error.what)
-            return
-        status.failure = control.body
-        self._lose(control.sender, error)
+        else:
+            status.failure = control.body
+            self._lose(control.sender, error)
 
     def _lose(self, party: str, error: PartyFailed) -> None:
         """A party failed or died: the end for everybody, or the begin of a wait."""

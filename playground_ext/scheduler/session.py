@@ -22,6 +22,7 @@ from playground_ext.bus.keys import TaskKeys
 from playground_ext.bus.mailbox import Mailbox
 from playground_ext.bus.steps import around
 from playground_ext.errors import (
+    CheckInError,
     PartyFailed,
     PartyMissing,
     PartyReplaced,
@@ -400,8 +401,9 @@ class Session:
             body = describe(cause)
             body["log_id"] = self._logs.error(body["traceback"])
             body["round"] = self.watch.progress_round
+            body["ends"] = isinstance(cause, CheckInError)  # not for this party alone to mend
             self.watch.post("fail", {**body, "last_line": self._logs.drain()})
-            if self.policy.wait:
+            if self.policy.wait and not body["ends"]:
                 reload_edited_modules()
             elif self.party.is_initiator:
                 self._lobby.set_status(self.keys, "failed")

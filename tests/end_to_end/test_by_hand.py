@@ -281,19 +281,39 @@ def test_a_full_disk_is_named_at_the_party_that_has_it_and_at_the_others(federat
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({}, resource.RLIM_INFINITY))"
     collaborator.run(limit.format(60_000))  # bytes a file may grow to; the model takes 87 kB
     try:
-        cells = aggregator.start(RUN), collaborator.start(RUN)
-        aggregator.until(cells[0])
-        collaborator.until(cells[1])
+        waiting, failed = aggregator.start(RUN), collaborator.start(RUN)
+        collaborator.until(failed)
     finally:
         collaborator.run(limit.format("resource.RLIM_INFINITY"))
 
     home = federation.sandbox.folder / "home" / "fed_avg" / "collaborator-1"
-    assert re.search(r"StorageError: could not [a-z0-9 ]+: the disk is full", cells[1].error)
-    assert str(home) in cells[1].error
-    assert "free some space" in cells[1].error
-    told = r"PartyFailed: collaborator-1 failed \(cell \[\d+\], line 2\): StorageError: could not .*: the disk is full"
-    assert re.search(told, cells[0].error)
-    federation.finish(aggregator.start(RUN), collaborator.start(RUN))  # after making room
+    assert re.search(r"StorageError: could not [a-z0-9 ]+: the disk is full", failed.error)
+    assert str(home) in failed.error
+    assert "free some space" in failed.error
+    told = r"collaborator-1 failed \(cell \[\d+\], line 2\): StorageError: could not .*: the disk is full.*; waiting"
+    aggregator.until(waiting, told)
+    federation.finish(waiting, collaborator.start(RUN))  # after making room, without touching the aggregator
+
+
+def test_a_mended_cell_is_run_again_and_the_round_completes_without_touching_the_others(federation):
+    aggregator, collaborator = federation.aggregator, federation.collaborator
+    collaborator.run(
+        "sound = type(scheduler).train_an_epoch\n"
+        "def broken(self):\n"
+        "    if self.current_round == 2:\n"
+        "        raise ValueError('half of my data is missing')\n"
+        "    return sound(self)\n"
+        "type(scheduler).train_an_epoch = broken"
+    )
+    waiting, failed = aggregator.start(RUN), collaborator.start(RUN)
+    collaborator.until(failed)
+    assert "ValueError: half of my data is missing" in failed.error
+    aggregator.until(waiting, r"collaborator-1 failed .*ValueError: half of my data is missing; waiting at most 1800 s")
+
+    collaborator.run("type(scheduler).train_an_epoch = sound")
+    federation.finish(waiting, collaborator.start(RUN))
+    assert "collaborator-1 is back" in waiting.pane
+    assert "round 2: Traceback" not in waiting.error
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password(federation):
