@@ -157,6 +157,7 @@ class Mailbox:
 
         def attempt_once() -> None:
             nonlocal first
+            self._sender.release()
             if first:
                 first = False
                 sent = self._sender.send(
@@ -165,7 +166,6 @@ class Mailbox:
                 if self._recorder is not None:
                     self._recorder.sent(sent, pieces)
             else:
-                self._sender.release()
                 self._sender.resend()
 
         with around(_step("send", kind, round, attempt, step)):

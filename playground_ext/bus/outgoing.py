@@ -83,7 +83,6 @@ class Sender:
             ProtocolError: this message was sent before with other content.
             ServerFull: no memory left; the message is in the outbox, call `resend`.
         """
-        self.release()
         known = self._outbox.find(receivers, kind, round, attempt, step)
         if known is not None:
             if known.xxh3 != checksum(pieces):

@@ -13,32 +13,30 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import redis
 
 from playground_ext.bus.connection import Connection
-from playground_ext.bus.envelope import Control, decode_control, encode_control, parse_id
+from playground_ext.bus.envelope import Control, decode_control
 from playground_ext.bus.keys import RunKeys, TaskKeys
-from playground_ext.bus.outgoing import replaced
 from playground_ext.bus.streams import last_id, read
 from playground_ext.errors import (
     PartyFailed,
     PlaygroundError,
     RoundInterrupted,
     RunReplaced,
-    ServerError,
     ServerUnreachable,
 )
 from playground_ext.party.lease import machine, still_holds
 from playground_ext.party.policy import FailurePolicy
 from playground_ext.party.status import HEARTBEAT, PartyStatus, died, failed
+from playground_ext.party.voice import Voice
 
 __all__ = ["Watch"]
 
 LEASE_CHECK = 1.0  # seconds between looks at the others' leases
 LOST = 600.0  # seconds without a sign of life after which a party on another machine counts as dead
-CONTROL_KEPT = 2000  # entries of a control stream
 _BLOCK = 0.5  # seconds a blocking read lasts
 
 logger = logging.getLogger("playground")
@@ -82,14 +80,8 @@ class Watch:
         self._control = {keys.control(peer): peer for peer in peers}
         self._cursors: dict[str, str] = {key: "0-0" for key in self._control}
         self._runs_key = TaskKeys(keys.task).runs
-        self._voice = Connection(url, name=f"{keys.task}:{me}:control")
-        self._voice_lock = threading.Lock()
-        self._seq = 0
-        self._said: list[
-            tuple[str, dict[bytes, bytes]]
-        ] = []  # everything but heartbeats, for a server without its data
+        self._voice = Voice(url, keys, me, incarnation=incarnation)
         self._progress: dict[str, Any] = {"state": "starting", "round": None}
-        self._spoke = 0.0
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._interruptible: int | None = None
@@ -108,43 +100,8 @@ class Watch:
         self._thread.start()
 
     def post(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Say something to everybody.
-
-        Raises:
-            PartyReplaced: another notebook has joined as this party.
-            ServerUnreachable: the server is gone.
-        """
-        fields = encode_control(kind, body)
-        with self._voice_lock:
-            self._seq += 1
-            entry_id = f"{self.incarnation}-{self._seq}"
-            if kind not in ("progress", "ack"):
-                self._said.append((entry_id, fields))
-            self._add(entry_id, fields)
-            self._spoke = time.monotonic()
-
-    def _add(self, entry_id: str, fields: dict[bytes, bytes]) -> None:
-        key = self._keys.control(self._me)
-        try:
-            self._voice.client.xadd(key, cast(Any, fields), id=entry_id, maxlen=CONTROL_KEPT, approximate=True)
-        except (redis.ConnectionError, redis.TimeoutError, ServerUnreachable):
-            self._voice.reconnect()
-            self._repeat()
-        except redis.ResponseError as error:
-            if "equal or smaller" not in str(error):
-                raise ServerError(f"the server refused a control message: {error}", party=self._me) from error
-            if parse_id(last_id(self._voice, key), self._me)[0] > self.incarnation:
-                raise replaced(self._me) from error
-
-    def _repeat(self) -> None:
-        """After a reconnect: say again what the server does not have."""
-        key = self._keys.control(self._me)
-        for entry_id, fields in self._said:
-            try:
-                self._voice.client.xadd(key, cast(Any, fields), id=entry_id)
-            except redis.ResponseError as error:
-                if "equal or smaller" not in str(error):
-                    raise
+        """Say something to everybody. Raises like `Voice.post`."""
+        self._voice.post(kind, body)
 
     def say(self, state: str, *, round: int | None = None, **more: Any) -> None:
         """Tell everybody what the main thread is doing; heartbeats repeat it."""
@@ -167,8 +124,9 @@ class Watch:
         if self.failure is not None:
             raise self.failure
         for party, incarnation in (self._together or {}).items():
-            status = self.statuses.get(party)
-            if status is not None and (status.lost is not None or status.incarnation > incarnation):
+            status = self.statuses.get(party)  # an older incarnation: the one who began has heard its return before us
+            gone = status is not None and status.incarnation == incarnation and status.lost is not None
+            if gone or (status is not None and status.incarnation > incarnation):
                 raise RoundInterrupted(f"{party} was lost", party=party, task=self._keys.task)
 
     def is_lost(self, party: str) -> bool:
@@ -235,16 +193,20 @@ class Watch:
 
     def _listen(self) -> None:
         connection: Connection | None = None
+        heard = False
         leases_checked = time.monotonic()
         pause = 0.05
         while not self._stopped.is_set():
             try:
                 if connection is None:
                     connection = Connection(self._url, name=f"{self._keys.task}:{self._me}:watch")
-                    self.on_reconnect(connection)
+                    if heard:
+                        self.on_reconnect(connection)
+                        self._voice.repeat()
+                    heard = True
                     self._skip_old_runs(connection)
                 self._read(connection, _BLOCK)
-                if time.monotonic() - self._spoke > HEARTBEAT:
+                if time.monotonic() - self._voice.spoke > HEARTBEAT:
                     self._post_progress()
                 if time.monotonic() - leases_checked > LEASE_CHECK:
                     leases_checked = time.monotonic()
@@ -394,7 +356,8 @@ class Watch:
         for party in self.missed():
             status = self.statuses[party]
             waited = time.monotonic() - status.lost_since
-            if self.policy.repair_timeout and status.lost is not None and waited > self.policy.repair_timeout:
+            late = self.policy.repair_timeout and waited > self.policy.repair_timeout
+            if late and status.lost is not None and self.failure is None:
                 lost = status.lost
                 lost.what += f"; it did not come back within {self.policy.repair_timeout:.0f} s"
                 self._fail(lost)

@@ -20,6 +20,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     run: str
     meta: dict[str, Any]  # the initiator's description of the run
     incarnation: int  # how often this party has joined it
+    notebook: str | None = None  # in which it did
     check_ins: dict[str, dict[str, Any]] | None = None  # the initiator's: what the parties brought at the start
 
     def save(self, folder: Path) -> None:

@@ -234,10 +234,10 @@ class Scheduler(ABC):
         self.current_round = 0
         self._reports: list[RoundReport] = []
         self._metric_sets = MetricSets()
-        if (done := finished_result(party)) is not None and settings.read().resume:
-            return self._come_back_to(party, my_role, done)
         if (replayed := settings.read().replay) is not None:
             return cast(TaskResult, self._replay(party, my_role, replayed))
+        if (done := finished_result(party)) is not None and settings.read().resume:
+            return self._come_back_to(party, my_role, done)
         policy = FailurePolicy.choose(
             self.on_party_failure,
             self.repair_timeout,
@@ -331,8 +331,8 @@ class Scheduler(ABC):
         restore_rng(state["rng"])
         logger.info("going on after round %d, from its checkpoint", self.current_round)
 
-    def _checkpoint(self) -> None:
-        """Make the end of `current_round` durable; `_restore` gets the same."""
+    def _checkpoint(self) -> list[tuple[str, str, int]]:
+        """Make the end of `current_round` durable; `_restore` gets the same. Returns what `Session.checkpoint` does."""
         own = self.checkpoint_state()
         common = {
             "rng": capture_rng(),
@@ -341,7 +341,7 @@ class Scheduler(ABC):
             "metric_sets": self._metric_sets.counts(),
             "own": None if own is None else dict(own),
         }
-        self.session.checkpoint(self.current_round, {**common, **self._state()})
+        return self.session.checkpoint(self.current_round, {**common, **self._state()})
 
     def _state(self) -> Mapping[str, Any]:
         """What a round of this algorithm starts from, as tensors, numbers, strings and containers of them."""

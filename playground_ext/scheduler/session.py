@@ -22,18 +22,14 @@ from playground_ext.bus.keys import TaskKeys
 from playground_ext.bus.mailbox import Mailbox
 from playground_ext.bus.steps import around
 from playground_ext.errors import (
-    CheckInError,
-    PartyFailed,
-    PartyMissing,
     PartyReplaced,
     PlaygroundError,
-    RunReplaced,
     ServerError,
 )
 from playground_ext.logs.session import LogSession
 from playground_ext.party.checkpoint import Checkpoints
 from playground_ext.party.context import server_url
-from playground_ext.party.failure import describe, is_interactive, reload_edited_modules, shorten
+from playground_ext.party.failure import is_interactive, shorten
 from playground_ext.party.identity import Party
 from playground_ext.party.lease import Lease, machine
 from playground_ext.party.liveness import Watch
@@ -42,14 +38,13 @@ from playground_ext.party.outbox import MemoryOutbox, Outbox
 from playground_ext.party.policy import FailurePolicy
 from playground_ext.party.recording import Recorder, recorded_rounds, rounds_bytes
 from playground_ext.party.run_record import RunRecord
-from playground_ext.party.status import failed
 from playground_ext.party.storage import PartyFolder, RunFolder
+from playground_ext.scheduler.farewell import Farewell
+from playground_ext.scheduler.gathering import Gathering
 from playground_ext.scheduler.metrics import Metrics
 
 __all__ = ["Session"]
 
-FAREWELL = 10.0  # seconds to wait for the others' last log lines
-_CONSEQUENCES = (PartyFailed, RunReplaced, PartyReplaced)  # somebody else's failure, seen from here
 
 logger = logging.getLogger("playground")
 
@@ -89,14 +84,12 @@ class Session:
         default = settings.CHECK_IN_INTERACTIVE if self.interactive else settings.CHECK_IN_BATCH
         self.check_in_timeout = default if known.check_in_timeout is None else known.check_in_timeout
         self.started = time.monotonic()
-        self._workspace = known.workspace
         self._given_meta = {**meta, "check_in_timeout": self.check_in_timeout}
         self._kinds = kinds
         self._keep = keep_rounds
         self._durable = durable
         self._resume = known.resume
         self.restored: dict[str, Any] | None = None
-        self._hinted = known.task is not None  # the runner starts the others
         self._cursors_saved: dict[str, tuple[int, int]] = {}  # of the newest durable checkpoint
         self._cleanup = contextlib.ExitStack()
         self._party_folder = PartyFolder.of(party.task, party.id)
@@ -116,6 +109,7 @@ class Session:
             self._cleanup.callback(self._connection.close)
             self._lobby = Lobby(self._connection, self.party)
             self._lobby.failures_since = self._lobby.server_time() - (time.time() - psutil.Process().create_time())
+            self._gathering = Gathering(self.party, self._lobby, self._logs, timeout=self.check_in_timeout)
             self._join()
         except BaseException as error:
             if isinstance(error, PlaygroundError):
@@ -143,7 +137,7 @@ class Session:
         else:
             try:
                 self.keys, self.meta = self._lobby.wait_for_run(
-                    hello, timeout=self.check_in_timeout, on_wait=self._show_lobby, record=record
+                    hello, timeout=self._gathering.timeout, on_wait=self._gathering.show_lobby, record=record
                 )
             except KeyboardInterrupt:
                 self._lobby.withdraw()
@@ -157,7 +151,11 @@ class Session:
         )
         self.folder = self._party_folder.run(self.keys.run)
         self._record = RunRecord(
-            self.keys.run, self.meta, incarnation, record.check_ins if came_back and record is not None else None
+            self.keys.run,
+            self.meta,
+            incarnation,
+            settings.read().notebook,
+            record.check_ins if came_back and record is not None else None,
         )
         self._record.save(self.folder.root)
         self.checkpoints = Checkpoints(
@@ -200,6 +198,9 @@ class Session:
         self._cleanup.callback(self.mailbox.close)
         self.watch.on_ack = self.mailbox.acknowledged
         self.watch.on_reconnect = self._restore_run
+        self._farewell = Farewell(
+            self.party, self.keys, watch=self.watch, mailbox=self.mailbox, logs=self._logs, lobby=self._lobby
+        )
         self.metrics = Metrics(self.party.id, self.folder.results, self._publish_metrics)
         self._cleanup.callback(self.metrics.close)
         self._logs.publish(self.url, self.keys, self.party.nodes)
@@ -226,33 +227,6 @@ class Session:
     def _newest_round(self) -> int:
         return int(self.restored["round"]) if self.restored is not None else -1
 
-    def _show_lobby(self, left: float) -> None:
-        """Who is here and who is not, before a run is open."""
-        self._raise_early_failures()
-        here = self._lobby.present() | {self.party.id}
-        self._show_waiting([node for node in self.party.nodes if node not in here], left, self._lobby.last_run())
-
-    def _show_waiting(self, missing: list[str], left: float, note: str = "") -> None:
-        here = f"{len(self.party.nodes) - len(missing)} of {len(self.party.nodes)} here"
-        clock = f"{int(left) // 60}:{int(left) % 60:02d} left{note and '; ' + note}"
-        names = ", ".join(missing) if missing else f"{self.party.initiator} to open the run"
-        self._logs.status(f"{here}; waiting for {names} ({clock})")
-        if missing and not self._hinted:
-            self._hinted = True
-            logger.info(
-                "waiting for %s%s. Start them: run their notebooks, papermill jobs or scripts with task_id=%r and "
-                "their own party ids, %s",
-                ", ".join(missing),
-                note and f" ({note})",
-                self.party.task,
-                "with the same PLAYGROUND_REDIS_URL" if settings.read().redis_url else f"inside {self._workspace}",
-            )
-
-    def _raise_early_failures(self) -> None:
-        for party, failure in self._lobby.failures().items():
-            if party in self.party.nodes:
-                raise failed(party, self.party.task, failure)
-
     # -- check-in ---------------------------------------------------------------------------------------------------
 
     def check_in(self, body: Mapping[str, Any], validate: Callable[[Mapping[str, Mapping[str, Any]]], None]) -> None:
@@ -264,50 +238,21 @@ class Session:
             PartyMissing: naming who never came.
         """
         self.watch.post("check-in", body)
-        statuses = self.watch.statuses
         if self.watch.running:  # the others are in their rounds already
             if self.party.is_initiator:
                 validate({**(self._record.check_ins or {}), self.party.id: body})
                 self.watch.post("start", {})
             logger.info("back in the run, for the %d. time", self.watch.incarnation)
             return
-        deadline = time.monotonic() + self.check_in_timeout
-
-        def missing() -> list[str]:
-            return [party for party, status in statuses.items() if status.check_in is None]
-
-        def done() -> bool:
-            if self.party.is_initiator:
-                return not missing()
-            return statuses[self.party.initiator].start is not None
-
-        try:
-            while not self.watch.wait_until(done, 0.0 if time.monotonic() > deadline else 0.5):
-                left = deadline - time.monotonic()
-                if left <= -5.0 or (left <= 0 and self.party.is_initiator):  # the initiator's clock decides
-                    raise self._missing(missing())
-                self._raise_early_failures()
-                self._show_waiting(missing(), max(0.0, left))
-        finally:
-            self._logs.status(None)
+        theirs = self._gathering.check_in(self.party, self.watch)
         if self.party.is_initiator:
-            check_ins = {self.party.id: body, **{party: status.check_in or {} for party, status in statuses.items()}}
+            check_ins = {self.party.id: dict(body), **{party: dict(brought) for party, brought in theirs.items()}}
             validate(check_ins)
             msgspec.structs.replace(self._record, check_ins=check_ins).save(self.folder.root)
-            self._lobby.set_status(self.keys, "running")
+            self._farewell.set_status("running")
             self.watch.post("start", {})
         self.watch.running = True
         logger.info("all %d parties are here: %s", len(self.party.nodes), ", ".join(self.party.nodes))
-
-    def _missing(self, missing: list[str]) -> PartyMissing:
-        names = missing or [self.party.initiator]
-        states = "; ".join(f"{name}: {self.watch.last_word(name)}" for name in names)
-        return PartyMissing(
-            f"{', '.join(names)} did not check in within {self.check_in_timeout:.0f} s ({states})",
-            party=self.party.id,
-            task=self.party.task,
-            next_step=f"run the notebook of {names[0]} with task_id={self.party.task!r}, then run all parties again",
-        )
 
     # -- rounds -----------------------------------------------------------------------------------------------------
 
@@ -319,8 +264,11 @@ class Session:
         with self.watch.interruptible():
             yield
 
-    def checkpoint(self, round: int, state: Mapping[str, Any]) -> None:
-        """Make a round durable, and acknowledge what the checkpoint before it had received."""
+    def checkpoint(self, round: int, state: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+        """Make a round durable, and acknowledge what the checkpoint before it had received.
+
+        Returns (sender, kind, round) of messages that came when their round was over, and are dropped.
+        """
         cursors = {peer: list(cursor) for peer, cursor in self.mailbox.taken.items()}
         with around(f"checkpoint round {round}"):
             self.checkpoints.save(round, {**state, "round": round, "cursors": cursors})
@@ -328,8 +276,7 @@ class Session:
         self.watch.post("ack", {"cursors": self._cursors_saved, "checkpoint": round})
         self._cursors_saved = self.mailbox.taken
         self._recorder.round_over(round)
-        for sender, kind, late in self.mailbox.forget(round):
-            logger.warning("refused: %s's %s for round %d came when round %d was over", sender, kind, late, round)
+        return self.mailbox.forget(round)
 
     def wait_for_everybody(self) -> None:
         """Until nobody who is needed is lost.
@@ -358,7 +305,7 @@ class Session:
         Lobby(connection, self.party).republish(
             self.keys,
             self.meta,
-            status="running" if self.watch.running else "open",
+            status=self._farewell.run_status or ("running" if self.watch.running else "open"),
             hello=self._hello,
             incarnation=self.watch.incarnation,
         )
@@ -376,7 +323,9 @@ class Session:
         if isinstance(cause, PlaygroundError):
             cause.located(party=self.party.id, task=self.party.task)
         try:
-            self._say_goodbye(cause)
+            if cause is None:
+                self._report_recordings()
+            self._farewell.say(cause)
         except (ServerError, PartyReplaced, redis.RedisError) as unreachable:
             logger.warning("could not tell the others how this ended: %s", unreachable)
         finally:
@@ -384,81 +333,12 @@ class Session:
         if cause is not error and cause is not None:
             raise cause from None
 
-    def _say_goodbye(self, cause: BaseException | None) -> None:
-        if cause is None:
-            self._logs.round = None
-            self._report_recordings()
-            self._end("completed", "ended")
-            self._wait_for_laggards()
-            self._wait_for_last_lines(list(self.party.peers))
-        elif isinstance(cause, _CONSEQUENCES):
-            logger.error("stopped: %s", cause.what)
-            self._end("stopped", "failed")
-            self._wait_for_last_lines([party for party in self.party.peers if party == cause.party])
-        elif isinstance(cause, KeyboardInterrupt) and not self.watch.running and not self.party.is_initiator:
-            self._end("left", None)
-        else:
-            body = describe(cause)
-            body["log_id"] = self._logs.error(body["traceback"])
-            body["round"] = self.watch.progress_round
-            body["ends"] = isinstance(cause, CheckInError)  # not for this party alone to mend
-            self.watch.post("fail", {**body, "last_line": self._logs.drain()})
-            if self.policy.wait and not body["ends"]:
-                reload_edited_modules()
-            elif self.party.is_initiator:
-                self._lobby.set_status(self.keys, "failed")
-
     def _report_recordings(self) -> None:
         """What keeping rounds costs on disk."""
         rounds = [number for number in recorded_rounds(self.folder.recordings) if number]
         if self._keep is None or self._keep > 1:
             size = rounds_bytes(self.folder.recordings)
             logger.info("recordings of %d rounds take %.1f MB on disk (keep_rounds)", len(rounds), size / 1e6)
-
-    def _end(self, status: str, run_status: str | None) -> None:
-        if self.party.is_initiator and run_status is not None:
-            self._lobby.set_status(self.keys, run_status)
-        self.watch.post("end", {"status": status, "last_line": self._logs.drain()})
-
-    def _wait_for_laggards(self) -> None:
-        """The initiator stays until all have fetched their last message, also those who are lost and may come back."""
-        if not (self.policy.wait and self.party.is_initiator):
-            return
-
-        def lost() -> list[str]:
-            return [party for party, status in self.watch.statuses.items() if status.lost and not status.ended]
-
-        try:
-            while missed := self.watch.missed():
-                self._logs.status(f"all rounds are done; waiting until {', '.join(missed)} comes back for the result")
-                self.watch.wait_until(lambda: not lost(), 1.0)
-                self.mailbox.keep_alive()
-                unfinished = [p for p, status in self.watch.statuses.items() if not status.ended and not status.lost]
-                self.watch.wait_until(lambda: all(self.watch.statuses[p].ended for p in unfinished), 1.0)  # noqa: B023
-        except (PlaygroundError, KeyboardInterrupt) as error:
-            logger.warning("left without %s, which did not come back for the result (%s)", ", ".join(lost()), error)
-        finally:
-            self._logs.status(None)
-
-    def _wait_for_last_lines(self, parties: list[str]) -> None:
-        """Until every live party's last line has been shown, at most FAREWELL seconds."""
-        deadline = time.monotonic() + FAREWELL
-        joined = {party: status for party, status in self.watch.statuses.items() if status.hello is not None}
-        statuses = {party: joined[party] for party in parties if party in joined}
-
-        def said_all() -> bool:
-            return all(status.ended or status.failure for status in statuses.values())
-
-        with contextlib.suppress(PlaygroundError):  # one of them died or failed: its lines until then are shown
-            self.watch.wait_until(said_all, FAREWELL)
-        last = {
-            party: int((status.ended or status.failure or {}).get("last_line") or 0)
-            for party, status in statuses.items()
-        }
-        missing = self._logs.wait_for(last, max(0.5, deadline - time.monotonic()))
-        late = [party for party, status in statuses.items() if not (status.ended or status.failure)]
-        if absent := sorted({*missing, *late}):
-            logger.warning("left without the last log lines of %s", ", ".join(absent))
 
 
 def _same_configuration(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
