@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,15 @@ class Federation:
         nodes: list[str] | None = None,
         task: str = "task",
         timeout: float = 90,
+        dying: Collection[str] = (),
+        returning: Collection[str] = (),
     ) -> dict[str, Any]:
         """Call `function(**options)` of the module for each party: `{party: (function, options)}`, initiator first.
 
-        Returns what each returned, and a `Failed` for one that raised.
+        Returns what each returned, and a `Failed` for one that raised. Those in `dying` need not return anything;
+        those in `returning` are started a second time when their first process has ended.
         """
+        scripts: dict[str, str] = {}
         files = {party: self._folder / f"{party}.answer" for party in parties}
         for party, (function, options) in parties.items():
             names = {
@@ -68,9 +72,14 @@ class Federation:
                 "answer": str(files[party]),
             }
             files[party].unlink(missing_ok=True)
-            self._parties.start(party, _PARTY.format(**names))
+            scripts[party] = _PARTY.format(**names)
+            self._parties.start(party, scripts[party])
+        for party in returning:
+            self._parties.process(party).join(timeout)
+            self._parties.start(party, scripts[party])
         outcomes = self._parties.finish(timeout)
-        missing = [f"{party}:\n{outcomes[party].err[-3000:]}" for party, file in files.items() if not file.exists()]
+        silent = [party for party, file in files.items() if not file.exists()]
+        missing = [f"{party}:\n{outcomes[party].err[-3000:]}" for party in silent if party not in dying]
         assert not missing, "no answer from " + "\n".join(missing)
-        answers = {party: pickle.loads(file.read_bytes()) for party, file in files.items()}
+        answers = {party: pickle.loads(file.read_bytes()) for party, file in files.items() if party not in silent}
         return {party: value if fine else Failed(*value) for party, (fine, value) in answers.items()}

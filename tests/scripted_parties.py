@@ -11,6 +11,7 @@ import os
 import runpy
 import sys
 import textwrap
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +39,15 @@ class ScriptedParties:
         self._folder = folder
         self._running: dict[str, Any] = {}
         _context.set_forkserver_preload(
-            ["torch", "torch.utils.tensorboard", "torch._dynamo", "playground_ext.fed_avg", "scripted_parties"]
+            [
+                "torch",
+                "torch.utils.tensorboard",
+                "torch._dynamo",
+                "playground_ext.fed_avg.scheduler",
+                "playground_ext.hetero_nn.host",
+                "playground_ext.psi.scheduler",
+                "scripted_parties",
+            ]
         )
 
     def start(self, name: str, source: str, env: Mapping[str, str] | None = None) -> Any:
@@ -59,6 +68,17 @@ class ScriptedParties:
             outcomes[name] = Outcome(process.exitcode, self._read(name, "out"), self._read(name, "err"))
         self.kill()
         return outcomes
+
+    def process(self, name: str) -> Any:
+        """A party's process."""
+        return self._running[name]
+
+    def join(self, timeout: float) -> list[str]:
+        """Wait for all, at most `timeout` seconds together. Returns who is still running."""
+        deadline = time.monotonic() + timeout
+        for process in self._running.values():
+            process.join(max(0.0, deadline - time.monotonic()))
+        return [name for name, process in self._running.items() if process.is_alive()]
 
     def run(self, sources: Mapping[str, str], timeout: float = 60.0) -> dict[str, Outcome]:
         """All of them at once, to the end."""

@@ -8,33 +8,37 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import ipykernel.ipkernel
 from ipykernel.kernelapp import IPKernelApp
 
 from playground_ext import settings
+from playground_ext.party.early_failure import watch_cells
 
-__all__ = ["EXTENSION", "ModuleFiles", "PartyKernelApp", "run_alone", "run_forked"]
+__all__ = ["DIALECTS", "EXTENSION", "ModuleFiles", "PartyKernelApp", "run_alone", "run_forked"]
 
 EXTENSION = "playground_ext.kernel.magic"
+DIALECTS = "playground_ext.compat"  # other systems' notebooks; named, because kernels know no algorithm
 
 
 class PartyKernelApp(IPKernelApp):
-    """ipykernel's application, which also knows `%party`."""
+    """ipykernel's application, which also knows `%party`, and tells those who wait for it if it fails early."""
 
     name = "playground-kernel"
 
     def init_extensions(self) -> None:
         super().init_extensions()  # type: ignore[no-untyped-call]
         shell: Any = self.shell
-        shell.extension_manager.load_extension(EXTENSION)
+        for extension in (EXTENSION, DIALECTS):
+            shell.extension_manager.load_extension(extension)
+        watch_cells()
 
 
-def run_alone() -> None:
-    """Be a kernel until it is shut down."""
-    PartyKernelApp.launch_instance()
+def run_alone() -> NoReturn:
+    """Be a kernel until it is shut down, and end the process."""
+    _end_after(PartyKernelApp.launch_instance)
 
 
 def run_forked(arguments: Sequence[str], ready: int, module_files: ModuleFiles) -> NoReturn:
@@ -43,9 +47,16 @@ def run_forked(arguments: Sequence[str], ready: int, module_files: ModuleFiles) 
     `ready`: descriptor that gets one byte when the sockets are bound.
     """
     sys.argv = [sys.modules["ipykernel"].__file__ or "ipykernel", *arguments]
+    _end_after(lambda: _start(arguments, ready, module_files))
+
+
+def _end_after(run: Callable[[], None]) -> NoReturn:
+    """Run, and end the process as Python would end it, but for tearing the interpreter down: with torch in it that
+    takes more than a second, and in a forked process it would copy every page that is shared with the zygote.
+    """
     code = 0
     try:
-        _start(arguments, ready, module_files)
+        run()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
@@ -58,7 +69,7 @@ def run_forked(arguments: Sequence[str], ready: int, module_files: ModuleFiles) 
             sys.stdout.flush()
             sys.stderr.flush()
     finally:
-        os._exit(code)  # tearing the interpreter down would copy every page that is shared with the zygote
+        os._exit(code)
 
 
 def _start(arguments: Sequence[str], ready: int, module_files: ModuleFiles) -> None:

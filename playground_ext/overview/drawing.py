@@ -27,8 +27,11 @@ def text(snapshot: Snapshot) -> str:
     return "\n".join(lines)
 
 
-def html(snapshot: Snapshot) -> str:
-    """A table and a picture, without scripts: it reads untrusted and on code hosts."""
+def html(snapshot: Snapshot, *, place: str | None = None) -> str:
+    """A table and a picture, without scripts: it reads untrusted and on code hosts.
+
+    `place`: class of the element around them, for a widget that puts itself there.
+    """
     titles = "".join(f'<th style="text-align:left">{title}</th>' for title in ("party", "role", "state", "round"))
     rows = "".join(
         "<tr>"
@@ -42,7 +45,8 @@ def html(snapshot: Snapshot) -> str:
     if image is not None:
         data = base64.b64encode(image).decode()
         shown = f'<img alt="{escape(", ".join(snapshot.names))} by round" src="data:image/png;base64,{data}">'
-    return f"{head}<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>{shown}"
+    view = f"{head}<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>{shown}"
+    return view if place is None else f'<div class="{escape(place)}"><div>{view}</div></div>'
 
 
 def picture(snapshot: Snapshot) -> bytes | None:

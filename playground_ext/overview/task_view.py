@@ -22,8 +22,8 @@ def task_view(task: str | Finished, *, widget: bool | None = None) -> TaskView:
     """Show a task of this machine: what `scheduler.run()` returned, or the name of a task, also of one that runs.
 
     In a notebook: a table of the parties and their curves, kept up to date until the task ends, which stay in the saved
-    notebook; above them, with anywidget installed, one that filters by party and metric, as long as the kernel runs.
-    `widget`: with that one or without; by default only if a person runs the notebook. Elsewhere: its text.
+    notebook; with anywidget installed they can be filtered by party and metric, as long as the kernel runs.
+    `widget`: with the filter or without; by default only if a person runs the notebook. Elsewhere: its text.
 
     Raises:
         ConfigError: nothing of that name was run here.
@@ -72,10 +72,9 @@ class TaskView:
         from IPython.display import display
 
         snapshot = self._shown = self.snapshot
-        if self._wants_widget and (made := make_widget(snapshot)) is not None:
-            self._widget = made
-            display(made)  # type: ignore[no-untyped-call]
-        self._handle = display(_bundle(snapshot), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        if self._wants_widget and self._widget is None:
+            self._widget = make_widget(snapshot)
+        self._handle = display(self._bundle(snapshot), raw=True, display_id=True)  # type: ignore[no-untyped-call]
         if self._record.active and self._thread is None:
             self._thread = threading.Thread(target=self._follow, name="task view", daemon=True)
             self._thread.start()
@@ -103,7 +102,12 @@ class TaskView:
         self._shown = snapshot
         if self._widget is not None:
             update_widget(self._widget, snapshot)
-        self._handle.update(_bundle(snapshot), raw=True)
+        self._handle.update(self._bundle(snapshot), raw=True)
+
+    def _bundle(self, snapshot: Snapshot) -> dict[str, str]:
+        """All that a saved notebook gets to hold: no widget, which nobody could show when its kernel is gone."""
+        place = None if self._widget is None else self._widget.place
+        return {"text/plain": drawing.text(snapshot), "text/html": drawing.html(snapshot, place=place)}
 
 
 class _CurrentRun(Follower):
@@ -112,7 +116,3 @@ class _CurrentRun(Follower):
     def _begin(self, connection: object) -> None:
         self._cursors[self._task.runs] = "0-0"
         self.ready.set()
-
-
-def _bundle(snapshot: Snapshot) -> dict[str, str]:
-    return {"text/plain": drawing.text(snapshot), "text/html": drawing.html(snapshot)}

@@ -1,4 +1,7 @@
 // The table and the curves of a task, filtered by party and metric in the browser. Data is set as text, never as HTML.
+//
+// It takes the place of the static view, wherever that is shown, as long as the kernel runs. So the notebook that is saved
+// holds the static view alone: an output of a widget's own would be an error for whoever opens it later.
 
 const COLOURS = ["#2a7ac0", "#c2410c", "#15803d", "#9455c8", "#b45309", "#0e7f86", "#be3a7a", "#6b7280"];
 const WIDTH = 560, HEIGHT = 220, LEFT = 52, BOTTOM = 26, TOP = 10, RIGHT = 10;
@@ -43,14 +46,13 @@ function chart(points, parties) {
   return svg;
 }
 
-function render({ model, el }) {
-  const hidden = new Set();
-  let metric = null;
+function render({ model, el, filter = { hidden: new Set(), metric: null } }) {
+  const hidden = filter.hidden;
   const draw = () => {
     const { task = "", status = "", parties = [], points = [] } = model.get("snapshot");
     const names = parties.map((row) => row.party);
     const metrics = model.get("metrics");
-    if (!metrics.includes(metric)) metric = metrics[0] ?? null;
+    if (!metrics.includes(filter.metric)) filter.metric = metrics[0] ?? null;
 
     const table = element("table");
     const head = element("tr");
@@ -75,12 +77,12 @@ function render({ model, el }) {
 
     const choice = element("select", "", { "aria-label": "metric" });
     metrics.forEach((name) => choice.append(element("option", name)));
-    choice.value = metric;
+    choice.value = filter.metric;
     choice.addEventListener("change", () => {
-      metric = choice.value;
+      filter.metric = choice.value;
       draw();
     });
-    const shown = points.filter((point) => point.name === metric && !hidden.has(point.party));
+    const shown = points.filter((point) => point.name === filter.metric && !hidden.has(point.party));
     el.replaceChildren(element("b", `${task}: ${status}`), table, choice, chart(shown, names));
   };
   model.on("change:snapshot", draw);
@@ -88,4 +90,34 @@ function render({ model, el }) {
   return () => model.off("change:snapshot", draw);
 }
 
-export default { render };
+function initialize({ model }) {
+  const filter = { hidden: new Set(), metric: null }; // outlives the outputs, which are drawn anew
+  const places = document.getElementsByClassName(model.get("place"));
+  const shown = new Map(); // the place of a static view, and how to give it back
+  const take = (place) => {
+    const still = [...place.children];
+    const el = element("div");
+    still.forEach((child) => { child.hidden = true; });
+    place.append(el);
+    const forget = render({ model, el, filter });
+    shown.set(place, () => {
+      forget();
+      el.remove();
+      still.forEach((child) => { child.hidden = false; });
+      shown.delete(place);
+    });
+  };
+  const look = () => {
+    [...shown].forEach(([place, giveBack]) => { if (!place.isConnected) giveBack(); });
+    [...places].forEach((place) => { if (!shown.has(place)) take(place); });
+  };
+  const observer = new MutationObserver(look);
+  observer.observe(document.body, { childList: true, subtree: true });
+  look();
+  return () => {
+    observer.disconnect();
+    [...shown.values()].forEach((giveBack) => giveBack());
+  };
+}
+
+export default { initialize };

@@ -1,7 +1,11 @@
-"""The view that filters in the browser, where anywidget is installed."""
+"""The view that filters in the browser, where anywidget is installed: it takes the place of the static one.
+
+It has no output of its own, because the widget that a saved notebook names is gone with its kernel.
+"""
 
 from __future__ import annotations
 
+import secrets
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -15,9 +19,9 @@ __all__ = ["make_widget", "update_widget"]
 
 
 def make_widget(snapshot: Snapshot) -> Any | None:
-    """A widget that shows `snapshot`; None without anywidget."""
+    """A widget that shows `snapshot` in every element of the class `made.place`; None without anywidget."""
     try:
-        made = _widget_class()()
+        made = _widget_class()(place=f"playground-task-{secrets.token_hex(8)}")
     except ImportError:
         return None
     update_widget(made, snapshot)
@@ -36,6 +40,7 @@ def _widget_class() -> Any:
 
     class TaskWidget(base):  # type: ignore[misc]
         _esm = Path(__file__).with_name("widget.js").read_text("utf-8")
+        place: Any = traitlets.Unicode().tag(sync=True)
         metrics: Any = traitlets.List().tag(sync=True)
         snapshot: Any = traitlets.Dict().tag(sync=True)
 

@@ -11,6 +11,7 @@ import typer
 from playground_ext.runner.completion import complete_template
 from playground_ext.runner.everyday import add_commands
 from playground_ext.runner.screen import errors_on_one_screen as _errors_on_one_screen
+from playground_ext.runner.template_options import CommandWithTemplate
 
 __all__ = ["app"]
 
@@ -28,7 +29,9 @@ digits, none of them showing its own to the others.
 [dim]playground run fed_avg --parties 4 -p max_rounds=3[/dim]   one aggregator, three collaborators
 [dim]playground new fed_avg my_task[/dim]                       a copy to put your own model and data into
 [dim]playground run my_task[/dim]                               run the copy
+[dim]playground lab[/dim]                                       the same in JupyterLab, and what every party does
 [dim]playground templates[/dim]                                 what can be run, with all parameters
+[dim]playground resume my_task-20261122-101500[/dim]            go on with a run that failed or was stopped
 [dim]playground ls[/dim]                                        what was run; show and logs say more
 [dim]playground doctor[/dim]                                    is everything there?
 """,
@@ -62,7 +65,7 @@ def main(
     pass
 
 
-@app.command()
+@app.command(cls=CommandWithTemplate)
 def run(
     name: Annotated[
         str,
@@ -78,7 +81,11 @@ def run(
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("-p", metavar="KEY=VALUE", help="A parameter of the template. May be given again."),
+        typer.Option(
+            "-p",
+            metavar="KEY=VALUE",
+            help="A parameter of the template. May be given again. Every parameter is an option too.",
+        ),
     ] = None,
     task: Annotated[
         str | None, typer.Option("--task", metavar="ID", help="Name of the task. Default: template and time.")
@@ -95,6 +102,15 @@ def run(
             help="warm: forked from a process that has torch imported; plain: a new Python for every notebook."
         ),
     ] = Kernel.warm,
+    restart_failed: Annotated[
+        int,
+        typer.Option(
+            "--restart-failed",
+            min=0,
+            metavar="N",
+            help="Start a party again, up to N times, when its kernel dies or its notebook fails.",
+        ),
+    ] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON; everything else goes to stderr.")
     ] = False,
@@ -104,11 +120,17 @@ def run(
     Every party gets its own kernel. They talk through a private server that is started for this run, or through the one
     that PLAYGROUND_REDIS_URL names. The executed notebooks, the log, metrics and the model are kept in runs/ID.
 
+    A template's parameters are options as well: [bold]playground run psi --help[/bold] lists those of psi.
+
+    With --restart-failed the others wait for a party that is started again; it goes on from its checkpoint, in a new
+    kernel, and its failed notebook is kept as runs/ID/attempts/PARTY.attempt-1.ipynb. A run that failed or was stopped
+    goes on with [bold]playground resume ID[/bold].
+
     Ctrl-C stops all kernels and saves the notebooks. Exit code: 0 all went well, 1 a party failed, 2 the command was
     wrong, 130 interrupted.
 
     [dim]playground run fed_avg[/dim]
-    [dim]playground run fed_avg --parties 4 -p max_rounds=3 -p seed=7[/dim]
+    [dim]playground run fed_avg --parties 4 --max-rounds 3 -p seed=7[/dim]
     [dim]playground run ./my_task --output results --timeout 600 --json > summary.json[/dim]
     """
     with _errors_on_one_screen():
@@ -122,6 +144,7 @@ def run(
             output=output,
             timeout=timeout,
             plain=kernel is Kernel.plain,
+            restarts=restart_failed,
             as_json=as_json,
         )
     raise typer.Exit(code)
@@ -173,6 +196,33 @@ def templates(
         code, text = check_text(check, as_json=as_json) if check is not None else (0, listing_text(as_json=as_json))
         typer.echo(text)
     raise typer.Exit(code)
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": ["-h", "--help"],
+    }
+)
+def lab(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, metavar="N", help="Default: 8888, or the next.")] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
+) -> None:
+    """Open JupyterLab in this folder, with a tile for every template and a panel that shows every party.
+
+    It listens on 127.0.0.1 only, and asks for a token that the printed address carries. Runs that were started in the
+    background go on when it ends. Anything else that is typed is passed on to JupyterLab.
+
+    [dim]playground lab[/dim]
+    [dim]playground lab --port 9000 --no-browser[/dim]
+    [dim]playground lab --ServerApp.base_url=/user/alice/[/dim]
+    """
+    with _errors_on_one_screen():
+        from playground_ext.runner.lab_command import lab_command
+
+        lab_command(context.args, port=port, browser=browser, say=lambda text: typer.echo(text, err=True))
 
 
 kernels = typer.Typer(invoke_without_command=True)

@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import signal
 from pathlib import Path
 
+from playground_ext.runner.excerpt import excerpt
+from playground_ext.runner.history import run_name
 from playground_ext.runner.notebook import Failure
 from playground_ext.runner.outcome import Outcome
+from playground_ext.runner.position import position
 from playground_ext.runner.report import accuracy_by_round
+from playground_ext.runner.screen import SCREEN
 
-__all__ = ["closing_text", "fold"]
+__all__ = ["closing_text"]
 
-_OUR_FRAME = re.compile(r"File \S*playground_ext[/\\]")
 _FIRST_ROUNDS, _LAST_ROUNDS = 5, 15  # shown of a long run
-_LONGEST_TRACEBACK = 60  # lines on the terminal; junit.xml and the notebook hold all
+_LEAST = 6  # lines of a failure that are shown whatever the screen
 
 
-def closing_text(outcome: Outcome, problems: list[str]) -> str:
-    """How the run went, for people. `problems`: reports that could not be written."""
+def closing_text(outcome: Outcome, problems: list[str], *, lines: int = SCREEN, columns: int | None = None) -> str:
+    """How the run went, for people; a failure in at most `lines` lines, none of them wider than `columns`.
+
+    `problems`: reports that could not be written.
+    """
+    first = outcome.first if outcome.signal is None else None
+    if first is not None and first.consequence and outcome.timed_out is not None:
+        first = None  # nobody failed: all were stopped
     parts = [_head(outcome)]
-    first = outcome.first
-    if first is not None and outcome.signal is None:
-        parts.append(_failure(first, outcome))
-    table = _accuracy(outcome)
-    if table:
-        parts.append("accuracy per round\n" + "\n".join(table))
-    parts.append(_files(outcome))
+    if first is None:
+        if table := _accuracy(outcome):
+            parts.append("accuracy per round\n" + "\n".join(table))
+        parts.append(_files(outcome))
+    else:
+        parts.append(_where_to_read_on(first, outcome))
     if problems:
         parts.append("\n".join(problems))
     if outcome.status == "ok":
         parts.append(_next_steps(outcome))
+    elif first is None and (resume := _resume(outcome)):
+        parts.append(f"Go on with it: {resume}")
+    if first is not None:
+        others = len("\n\n".join(parts).splitlines()) + 1
+        parts.insert(1, _failure(first, outcome, lines - others, columns))
     return "\n\n".join(parts)
 
 
@@ -43,36 +55,57 @@ def _head(outcome: Outcome) -> str:
     if outcome.timed_out is not None:
         return f"Stopped: the run did not end within {outcome.timed_out:g} s (--timeout)."
     if outcome.status == "ok":
-        return f"All {count} notebooks ran to their end in {seconds:.1f} s."
+        lost, quorum = sorted(outcome.lost), min(outcome.lost.values(), default=0)
+        if not lost:
+            return f"All {count} notebooks ran to their end in {seconds:.1f} s."
+        whom = "; ".join(f"{outcome.failures[party].headline} ({outcome.failures[party].place})" for party in lost)
+        without = f"{', '.join(lost)} {'was' if len(lost) == 1 else 'were'} lost, the others went on (quorum {quorum})"
+        return f"{count - len(lost)} of {count} notebooks ran to their end in {seconds:.1f} s.\n{without}: {whom}"
     return f"The run failed after {seconds:.1f} s."
 
 
-def _failure(first: Failure, outcome: Outcome) -> str:
+def _failure(first: Failure, outcome: Outcome, lines: int, columns: int | None) -> str:
+    """Who, where and what, in `lines` lines."""
     others = [party for party, failure in outcome.failures.items() if party != first.party and not failure.consequence]
-    lines = fold(first.traceback).splitlines()
-    if len(lines) > _LONGEST_TRACEBACK:
-        half = _LONGEST_TRACEBACK // 2
-        lines = [*lines[:half], f"… {len(lines) - 2 * half} lines, see {first.notebook.name}", *lines[-half:]]
-    if not any(first.headline in line for line in lines):
-        lines += [first.headline]
-    shown = "\n".join(f"  {line}".rstrip() for line in lines)
-    text = f"{first.party} failed{' first' if others else ''} in {first.place}\n\n{shown}"
-    return text + (f"\n\nAfter it also failed: {', '.join(others)}" if others else "")
+    times = len(outcome.attempts.get(first.party, []))
+    after = f", after it was started again {times} time{'s' if times > 1 else ''}" if times else ""
+    head = f"{first.party} failed{' first' if others else ''} in {first.place}{after}"
+    tail = f"\n\nAfter it also failed: {', '.join(others)}" if others else ""
+    room = max(_LEAST, lines - 2 - (2 if others else 0))
+    width = None if columns is None else columns - 2
+    shown = excerpt(first.traceback, first.headline, lines=room, columns=width)
+    return f"{head}\n\n" + "\n".join(f"  {line}".rstrip() for line in shown) + tail
 
 
-def fold(traceback: str) -> str:
-    """An IPython traceback without the frames inside this package: the reader's own code is what can be mended."""
-    blocks: list[str] = []
-    folded = 0
-    for block in traceback.split("\n\n"):
-        if _OUR_FRAME.match(block):
-            folded += 1
-            continue
-        if folded:
-            blocks.append(f"… {folded} frame{'s' if folded > 1 else ''} inside playground_ext")
-            folded = 0
-        blocks.append(block)
-    return "\n\n".join(blocks)
+def _where_to_read_on(first: Failure, outcome: Outcome) -> str:
+    """Where the rest is, and what to do about it."""
+    plan, here = outcome.plan, _short(outcome.folder)
+    lines = [f"The executed notebooks are in {here}", f"The whole traceback is in {here}/{first.notebook.name}"]
+    lines[-1] += " and junit.xml" if (outcome.folder / "junit.xml").exists() else ""
+    resume = _resume(outcome)
+    if resume and plan.template.source != "path":
+        lines.append(f"Next: mend {here}/{first.notebook.name}, then go on from the last checkpoint: {resume}")
+        lines.append(f"Or make a copy of your own: playground new {plan.template.name} my_task")
+    elif plan.template.source == "path":
+        mine = _short(plan.template.folder)
+        source = next((party.source.name for party in plan.parties if party.name == first.party), "")
+        again = f"playground run {shlex.quote(mine)}"
+        then = f" go on from the last checkpoint: {resume}" if resume else f": {again}"
+        lines.append(f"Next: mend {mine}/{source}, then{then}")
+        lines += [f"Or begin anew: {again}"] if resume else []
+    else:
+        lines.append(
+            f"Next: other parameters (playground run {plan.template.name} --help), playground doctor, or a copy"
+        )
+        lines.append(f"that you can mend: playground new {plan.template.name} my_task")
+    return "\n".join(lines)
+
+
+def _resume(outcome: Outcome) -> str:
+    """The command that goes on with it; empty if there is no checkpoint."""
+    if position(outcome.plan, outcome.folder) is None:
+        return ""
+    return f"playground resume {shlex.quote(run_name(outcome.folder))}"
 
 
 def _accuracy(outcome: Outcome) -> list[str]:

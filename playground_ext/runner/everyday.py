@@ -1,4 +1,4 @@
-"""The commands of every day: what was run, what it said, the server, the data, and whether all is well."""
+"""The commands of every day: go on with a run, what was run, what it said, the server, the data, is all well."""
 
 from __future__ import annotations
 
@@ -20,10 +20,68 @@ _server = typer.Typer(no_args_is_help=True, help="The server that the notebooks 
 
 def add_commands(app: typer.Typer) -> None:
     """Add them to the command line."""
-    for command in (ls, show, logs, clean, doctor):
+    for command in (resume, replay, ls, show, logs, clean, doctor):
         app.command()(command)
     app.add_typer(_server, name="server")
     app.add_typer(_data, name="data")
+
+
+def resume(
+    task: _Task,
+    restart_failed: Annotated[
+        int | None,
+        typer.Option(
+            "--restart-failed", min=0, metavar="N", help="As for `playground run`. Default: as the run was started."
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=1, metavar="SECONDS", help="Stop the whole run after so long.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON; everything else goes to stderr.")
+    ] = False,
+) -> None:
+    """Go on with a run of `playground run` that failed, was stopped or was killed, from its checkpoints.
+
+    All notebooks are executed again from the top, in the run's own folder and with the same parameters; the rounds go
+    on after the last one that every party has on its disk. The final model is that of a run that was never stopped.
+
+    To mend something first, edit it where the run was made from: your federation folder. Its notebooks and modules are
+    taken as they are now, with two exceptions: a notebook whose code you changed in the run's folder counts there, and
+    of each module the newer of the two files. A run of a template has only the copies in its run's folder: edit those.
+
+    [dim]playground resume my_task-20261122-101500[/dim]
+    [dim]playground resume runs/my_task-20261122-101500 --restart-failed 2[/dim]
+    """
+    with errors_on_one_screen():
+        from playground_ext.runner.resume import resume_command
+
+        code = resume_command(task, timeout=timeout, restarts=restart_failed, as_json=as_json)
+    raise typer.Exit(code)
+
+
+def replay(
+    task: _Task,
+    party: Annotated[str, typer.Option("--party", metavar="P", help="Whose round.", autocompletion=complete_party)],
+    round: Annotated[
+        int | None, typer.Option("--round", min=1, metavar="R", help="Which round; default: the last one kept.")
+    ] = None,
+    execute: Annotated[bool, typer.Option("--execute", help="Run the notebook here and print the comparison.")] = False,
+) -> None:
+    """Make a notebook in which one party's round runs again, from its recorded messages alone.
+
+    Nobody else has to be alive, breakpoints work, and what the round computes is compared with what the party sent
+    then. The last round is kept; with keep_rounds="all" in the scheduler's class, or PLAYGROUND_KEEP_ROUNDS=all, every
+    round is.
+
+    [dim]playground replay my_task-20261122-101500 --party collaborator-1 --round 3[/dim]
+    [dim]playground replay fed_avg --party aggregator --execute[/dim]
+    """
+    with errors_on_one_screen():
+        from playground_ext.runner.replay import replay_command
+
+        code = replay_command(task, party=party, round=round, execute=execute)
+    raise typer.Exit(code)
 
 
 def ls(as_json: _AsJson = False) -> None:

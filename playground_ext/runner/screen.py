@@ -10,7 +10,7 @@ import typer
 
 from playground_ext.errors import ConfigError, PlaygroundError
 
-__all__ = ["columns", "errors_on_one_screen", "fit", "size_text", "time_text"]
+__all__ = ["SCREEN", "columns", "errors_on_one_screen", "fit", "size_text", "time_text"]
 
 SCREEN = 24  # lines of an error that are shown
 _DAY = 86_400.0  # seconds

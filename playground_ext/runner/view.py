@@ -49,6 +49,15 @@ class Output:
     def fileno(self) -> int:
         return self._stream.fileno()
 
+    @property
+    def size(self) -> os.terminal_size | None:
+        """Of the terminal; None where it is none."""
+        try:
+            size = os.get_terminal_size(self._stream.fileno())
+        except (OSError, ValueError):
+            return None
+        return size if size.columns and size.lines else None
+
     def _discard(self) -> None:
         """What is still buffered goes nowhere, or the interpreter would fail again when it ends."""
         with contextlib.suppress(OSError, ValueError):

@@ -91,6 +91,23 @@ def test_a_party_that_fails_before_it_joins_ends_the_others_with_its_traceback(s
     assert "NameError: name 'missing_layer' is not defined" in failing.output
 
 
+@pytest.mark.parametrize("failing_role", list(PARTIES))
+def test_a_party_whose_imports_fail_ends_the_others_with_its_traceback(sandbox, own_task, failing_role):
+    """Before its cell with `mock_context`: who it is can only be told from its parameters."""
+    waiting_role = next(role for role in PARTIES if role != failing_role)
+    broken = f"# isort: split\n{failed_at(own_task)}\nimport my_scanner\n"
+    edit(own_task / f"{failing_role}.ipynb", "imports", "# isort: split\n", broken)
+    waiting, failing = (papermill(sandbox, role, own_task, source=own_task) for role in (waiting_role, failing_role))
+
+    everyone_ended_in_time(sandbox, own_task, waiting, failing)
+
+    place = Notebook(sandbox.folder / f"{failing_role}.ipynb").place("imports", "my_scanner")
+    said = f"PartyFailed: {PARTIES[failing_role]} failed ({place}): ModuleNotFoundError: No module named 'my_scanner'"
+    for text in (waiting.output, Notebook(sandbox.folder / f"{waiting_role}.ipynb").errors):
+        assert said in text
+        assert "    import my_scanner" in text
+
+
 def test_a_party_that_fails_in_training_ends_the_others_with_its_traceback(sandbox, own_task):
     broken = f"""        if self.current_round == 2:
             {failed_at(own_task)}

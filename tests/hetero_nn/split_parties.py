@@ -49,9 +49,16 @@ class Infer(nn.Module):
 
 
 def optimizer(name: str, model: nn.Module) -> optim.Optimizer:
+    """A user's own: `decayed` halves its learning rate every three batches, `clipped` limits the gradient's norm."""
     if name == "adam":
         return optim.Adam(model.parameters(), lr=0.01)
-    return optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    chosen = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    if name == "decayed":
+        schedule = optim.lr_scheduler.StepLR(chosen, step_size=3, gamma=0.5)
+        chosen.register_step_post_hook(lambda *_: schedule.step())
+    elif name == "clipped":
+        chosen.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(model.parameters(), 0.05) and None)
+    return chosen
 
 
 def fuse(projection: dict[str, Any], keys: list[str]) -> torch.Tensor:
@@ -268,11 +275,37 @@ class BFloat:
             yield [features[:, :1].bfloat16(), features[:, 1:].double()]
 
 
+class Named:
+    """Samples whose ids are names that nobody else should read."""
+
+    def load_local_ids(self):
+        return [f"secret-patient-{i:04d}" for i in range(SAMPLES)] + [
+            f"secret-{self.feature_key}-{i}" for i in range(5)
+        ]
+
+    def split_dataset(self, common):
+        test = {name for name in common if int(name[-4:]) >= SAMPLES - 8}
+        return common - test, test
+
+    def batches(self, ids):
+        return super().batches([name[-4:] for name in ids])
+
+    def _yield(self, feature_model, ids):
+        for rows in self.batches(ids):
+            features, names = (
+                feature_model(columns(self.feature_key)[rows]),
+                [f"secret-patient-{row:04d}" for row in rows],
+            )
+            yield (features, labels()[rows], names) if self.is_initiator else (features, names)
+
+    iterate_train_feature = iterate_test_feature = _yield
+
+
 CHANGES = {
     cls.__name__: cls
     for cls in (
         *(OtherSplit, SwappedSplit, Detached, Short, Reversed, NothingInCommon, Uneven, Unused, Checked, Measured),
-        *(Early, BFloat),
+        *(Early, BFloat, Named),
     )
 }
 

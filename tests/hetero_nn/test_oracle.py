@@ -127,6 +127,19 @@ def test_every_way_to_write_a_training_step_is_right(federation, style):
     _assert_equal(answers, train_in_one_process(nodes, style=style))
 
 
+@pytest.mark.parametrize("optimizer", ["decayed", "clipped"])
+def test_learning_rate_schedules_and_clipping_are_the_users_own(federation, optimizer):
+    nodes, options = _nodes(2), {"optimizer": optimizer}
+
+    answers = federation(PARTIES, _parties(nodes, options))
+
+    _assert_equal(answers, train_in_one_process(nodes, **options))
+    plain = train_in_one_process(nodes)
+    for node in nodes:  # else this would test nothing
+        name, tensor = next(iter(plain[node]["feature_model"].items()))
+        assert not torch.allclose(answers[node]["states"]["feature_model"][name], tensor, rtol=1e-3)
+
+
 def test_several_tensors_a_party_and_rsa_give_the_same(federation):
     nodes, options = _nodes(1), {"several": True}
 

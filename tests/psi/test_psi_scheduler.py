@@ -57,6 +57,28 @@ def test_small_lists_end_as_large_ones_do(federation, protocol, sizes):
     assert answers["collaborator-1"]["common"] == theirs[: min(sizes)]
 
 
+@pytest.mark.parametrize("protocol", ["ECDH", "RSA"])
+def test_ids_of_a_megabyte_cost_no_more_bytes_than_short_ones(federation, protocol):
+    long = ["x" * (1 << 20), "y" * (1 << 20), "z" * ((1 << 20) - 1) + "1"]
+    theirs = [long[1], "z" * ((1 << 20) - 1) + "2", "short"]
+
+    answers = _play(federation, protocol, long, theirs)
+
+    assert [len(value) for value in answers["initiator"]["common"]] == [1 << 20]
+    assert answers["initiator"]["common"] == answers["collaborator-1"]["common"] == [long[1]]
+    assert max(answers["initiator"]["sent"], answers["initiator"]["received"]) < 2_000
+
+
+def test_an_id_that_is_too_long_is_refused_without_being_quoted(federation):
+    answers = _play(federation, "ECDH", ["a"], ["a", "secret" * 200_000])
+
+    assert answers["collaborator-1"].error == "ConfigError"
+    for answer in answers.values():
+        said = answer.text.splitlines()[0]  # below are the lines of this test's own script, with its lists
+        assert "id number 1: an id has 1,200,000 bytes; at most 1,048,576 are supported" in said
+        assert "secret" not in said
+
+
 def test_ten_thousand_ids_travel_in_blocks(federation):
     mine = [f"person-{i}" for i in range(10_000)]
     theirs = [f"person-{i}" for i in range(2_000, 12_000)]

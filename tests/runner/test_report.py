@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from playground_ext.runner.closing import closing_text, fold
+from playground_ext.runner.closing import closing_text
 from playground_ext.runner.notebook import Failure, find_place, plain
 from playground_ext.runner.outcome import Outcome, first_failure
 from playground_ext.runner.plan import make_plan
@@ -59,12 +59,6 @@ def test_a_party_that_told_of_a_failure_which_its_notebook_survived_is_the_first
 )
 def test_the_place_of_a_failure_is_the_innermost_frame_of_the_notebook(traceback, place):
     assert find_place(traceback, 4) == place
-
-
-def test_frames_inside_the_package_are_folded():
-    text = "Cell In[1], line 1\n\nFile /x/playground_ext/a.py:1\n\nFile /x/playground_ext/b.py:1\n\nCell In[2], line 3"
-
-    assert fold(text) == "Cell In[1], line 1\n\n… 2 frames inside playground_ext\n\nCell In[2], line 3"
 
 
 def test_colours_and_control_characters_are_removed():

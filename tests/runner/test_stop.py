@@ -56,6 +56,42 @@ def test_a_signal_saves_the_notebooks_and_leaves_nothing(playground, make_folder
     assert playground.left_behind() == []
 
 
+DEEP = """
+import time, torch
+
+class Slow(torch.nn.Module):
+    def forward(self, x):
+        open("busy", "w").close()
+        time.sleep(60)
+
+net = Slow()
+for _ in range(20):
+    net = torch.nn.Sequential(net)
+net(1)
+"""
+
+
+def test_a_cell_that_is_deep_inside_a_library_still_says_that_it_was_interrupted(playground, make_folder):
+    process = playground.start("run", make_folder(alice=["print('begun')", DEEP]))
+    wait_until_busy(playground)
+
+    process.send_signal(signal.SIGINT)
+
+    assert wait_until_kernels_are_gone(playground) < 2.0
+    process.communicate(timeout=10)
+    assert process.returncode == 130
+    (error,) = (
+        output
+        for cell in playground.notebook("alice").cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "error"
+    )
+    assert error.ename == "KeyboardInterrupt", "not the runner's kill"
+    traceback = "\n".join(error.traceback)
+    assert "time.sleep" in traceback
+    assert "torch/nn/modules" not in traceback, "60 frames there would take IPython longer than the kernel has"
+
+
 def test_a_kernel_that_ignores_the_interrupt_is_killed_and_its_notebook_saved(playground, make_folder):
     process = playground.start("run", make_folder(alice=["print('begun')", STUBBORN]))
     wait_until_busy(playground)
