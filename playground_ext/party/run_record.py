@@ -21,6 +21,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     meta: dict[str, Any]  # the initiator's description of the run
     incarnation: int  # how often this party has joined it
     notebook: str | None = None  # in which it did
+    finished: bool = False  # this party has done its part and left
     check_ins: dict[str, dict[str, Any]] | None = None  # the initiator's: what the parties brought at the start
 
     def save(self, folder: Path) -> None:

@@ -99,7 +99,7 @@ class _PSIScheduler(SidedScheduler):
 
     def _begin(self, attempt: Attempt) -> None:
         if attempt.round == NOTHING:
-            self.current_round = 1
+            self.current_round, self._reports = 1, []  # of an attempt before nothing is left
             with self._reported_round(self.nodes), self.session.user_code("intersecting ids", 1):
                 outcome = self._intersect(self._own, attempt.number)
             logger.info("%s", outcome.report())

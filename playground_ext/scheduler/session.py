@@ -155,7 +155,7 @@ class Session:
             self.meta,
             incarnation,
             settings.read().notebook,
-            record.check_ins if came_back and record is not None else None,
+            check_ins=record.check_ins if came_back and record is not None else None,
         )
         self._record.save(self.folder.root)
         self.checkpoints = Checkpoints(
@@ -209,7 +209,8 @@ class Session:
     def _unfinished(self) -> RunRecord | None:
         """The run that this party was last in, if it has not done its part of it."""
         last = self._party_folder.last_run
-        return None if last is None or last.report.exists() else RunRecord.load(last.root)
+        record = None if last is None or last.report.exists() else RunRecord.load(last.root)
+        return None if record is None or record.finished else record
 
     def _open(self, record: RunRecord | None, hello: Mapping[str, Any]) -> None:
         """Go back to the unfinished run, or open a new one."""
@@ -248,7 +249,8 @@ class Session:
         if self.party.is_initiator:
             check_ins = {self.party.id: dict(body), **{party: dict(brought) for party, brought in theirs.items()}}
             validate(check_ins)
-            msgspec.structs.replace(self._record, check_ins=check_ins).save(self.folder.root)
+            self._record = msgspec.structs.replace(self._record, check_ins=check_ins)
+            self._record.save(self.folder.root)
             self._farewell.set_status("running")
             self.watch.post("start", {})
         self.watch.running = True
@@ -324,6 +326,8 @@ class Session:
             cause.located(party=self.party.id, task=self.party.task)
         try:
             if cause is None:
+                self._record = msgspec.structs.replace(self._record, finished=True)
+                self._record.save(self.folder.root)
                 self._report_recordings()
             self._farewell.say(cause)
         except (ServerError, PartyReplaced, redis.RedisError) as unreachable:
