@@ -244,7 +244,9 @@ class FedAvgScheduler(Scheduler):
                 reported.participants = tuple(update.party for update in updates)
                 with session.user_code("aggregating", self.current_round), around(f"aggregate {self.current_round}"):
                     self._load(self.aggregate(updates))
-                self._checkpoint()  # before anything that was computed from the aggregate leaves this party
+                late = self._checkpoint()  # before anything that was computed from the aggregate leaves this party
+                for party, kind, round in late:
+                    logger.warning("refused: %s's %s of round %d came when that round was over", party, kind, round)
                 finished = self._test_and_ask()
         self._send_global(self.current_round + 1, final=True)
         return self._save_model()
