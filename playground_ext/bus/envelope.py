@@ -66,6 +66,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int
     xxh3: str  # of the payload, inline or not
     pointer: Pointer | None = None
+    at: float = 0.0  # when it was first sent, seconds since 1970 by the sender's clock
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -80,6 +81,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     meta: dict[str, Any]
     size: int  # bytes of payload
     xxh3: str
+    at: float = 0.0  # when it was sent, seconds since 1970
 
     @property
     def logical_key(self) -> tuple[tuple[str, ...], str, int, int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Sequence
 
@@ -23,6 +24,7 @@ from playground_ext.errors import ProtocolError
 
 __all__ = ["Receiver"]
 
+_ARRIVALS = 500  # messages whose arrival is noted until somebody asks
 _REMEMBERED = 4096  # logical keys a sender; a resent message is never older than that
 
 
@@ -41,6 +43,7 @@ class Receiver:
         self._seen: dict[str, OrderedDict[tuple[str, int, int, str], None]] = {peer: OrderedDict() for peer in peers}
         self._waiting: dict[str, deque[tuple[int, int, Header, bytes]]] = {peer: deque() for peer in peers}
         self.received_bytes: dict[str, int] = {}  # sender -> payload bytes
+        self.arrivals: deque[tuple[str, str, float]] = deque(maxlen=_ARRIVALS)  # sender, id, seconds since 1970
         self.incomplete: set[str] = set()  # senders whose payload the server does not hold (any more)
 
     def pump(self, block: float) -> int:
@@ -87,6 +90,7 @@ class Receiver:
                     return None
                 self.incomplete.discard(sender)
                 del waiting[index]
+                self.arrivals.append((sender, f"{incarnation}-{seq}", time.time()))
                 self.received_bytes[sender] = self.received_bytes.get(sender, 0) + header.size
                 return Envelope(
                     task=self._keys.task,

@@ -85,6 +85,7 @@ class Mailbox:
         self._sender = Sender(self._connection, keys, me, incarnation, outbox)
         self._receiver = Receiver(self._connection, keys, me, peers, kinds)
         self.waited = 0.0  # seconds spent waiting for other parties
+        self.transferred = 0.0  # seconds spent moving bytes to and from the server
 
     @property
     def sent_bytes(self) -> Mapping[str, int]:
@@ -125,6 +126,11 @@ class Mailbox:
     def acknowledged(self, receiver: str, incarnation: int, seq: int) -> None:
         """See Sender.acknowledged; may be called by any thread."""
         self._sender.acknowledged(receiver, incarnation, seq)
+
+    def arrivals(self) -> list[tuple[str, str, float]]:
+        """What was taken since the last call: sender, `<incarnation>-<seq>`, and when. May be called by any thread."""
+        taken = self._receiver.arrivals
+        return [taken.popleft() for _ in range(len(taken))]
 
     def forget(self, before_round: int) -> list[tuple[str, str, int]]:
         """Drop unread messages of rounds that are over. Returns (sender, kind, round) of each."""
@@ -168,8 +174,10 @@ class Mailbox:
             else:
                 self._sender.resend()
 
+        started = time.monotonic()
         with around(_step("send", kind, round, attempt, step)):
             self._with_server(attempt_once, deadline=_deadline(timeout))
+        self.transferred += time.monotonic() - started
         return total_bytes(pieces)
 
     def receive(
@@ -220,6 +228,7 @@ class Mailbox:
         with self._counting_wait(), around(_step("receive", kind, round, attempt, step)):
             while True:
                 for sender in list(missing):
+                    asked = time.monotonic()
                     envelope = self._with_server(
                         lambda sender=sender: self._receiver.take(  # type: ignore[misc]
                             sender, kind, round, attempt, step, newest=newest
@@ -227,6 +236,8 @@ class Mailbox:
                         deadline=deadline,
                     )
                     if envelope is not None:
+                        self.transferred += time.monotonic() - asked
+                        self.waited -= time.monotonic() - asked
                         missing.remove(sender)
                         arrived[sender] = envelope
                         if self._recorder is not None:

@@ -182,6 +182,7 @@ class Sender:
                 outgoing.size,
                 outgoing.xxh3,
                 pointer,
+                outgoing.at,
             )
         )
         digest = checksum([header]).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -77,6 +78,9 @@ class Checkpoints:
 
         path = self._path(round)
         try:
+            with zipfile.ZipFile(path) as archive:  # torch writes checksums and does not look at them
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(f"the checksum of {damaged} differs")
             return cast("dict[str, Any]", torch.load(path, weights_only=True))
         except OSError as error:
             raise storage_error(error, self._folder, f"read the checkpoint of round {round}") from error

@@ -74,6 +74,7 @@ class Watch:
         self.failure: PlaygroundError | None = None
         self.interrupted = False  # the main thread, by this watch; otherwise a KeyboardInterrupt is the user's
         self.on_ack = on_ack
+        self.arrivals: Callable[[], list[tuple[str, str, float]]] = list  # messages that were taken lately
         self.on_reconnect: Callable[[Connection], None] = lambda connection: None
         self.on_change: Callable[[str, str], None] = lambda party, kind: None
         self._url, self._keys, self._me = url, keys, me
@@ -109,7 +110,8 @@ class Watch:
         self._post_progress()
 
     def _post_progress(self) -> None:
-        self.post("progress", {**self._progress, "checkpoint": self.checkpoint})
+        more = {"checkpoint": self.checkpoint, "at": time.time(), "taken": self.arrivals()}
+        self.post("progress", {**self._progress, **more})
 
     @property
     def progress_round(self) -> int | None:

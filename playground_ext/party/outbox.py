@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -74,7 +75,7 @@ class MemoryOutbox:
             StorageError: the disk is full or not writable (here or in `settle`).
         """
         size, digest = total_bytes(pieces), checksum(pieces)
-        head = Outgoing(self.next_seq, tuple(receivers), kind, round, attempt, step, meta, size, digest)
+        head = Outgoing(self.next_seq, tuple(receivers), kind, round, attempt, step, meta, size, digest, time.time())
         self._keep(head, pieces)
         self.next_seq += 1
         self._remember(head)
@@ -174,7 +175,7 @@ class Outbox(MemoryOutbox):
                 os.fdatasync(self._journal)
         except OSError as error:
             os.ftruncate(self._journal, self._journal_end)
-            raise storage_error(error, self.folder, f"keep a {head.kind!r} message of {head.size:,} bytes") from error
+            raise self._not_kept(head, error) from error
         self._journal_end += total_bytes(buffers)
         self._live_bytes += head.size
         self._offsets[head.seq] = self._journal_end - head.size
@@ -193,7 +194,11 @@ class Outbox(MemoryOutbox):
                 sync_folder(self.folder)
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise storage_error(error, self.folder, f"keep a {head.kind!r} message of {head.size:,} bytes") from error
+            raise self._not_kept(head, error) from error
+
+    def _not_kept(self, head: Outgoing, error: OSError) -> StorageError:
+        what = f"keep a {head.kind!r} message of {head.size:,} bytes"
+        return storage_error(error, self.folder, what).located(round=head.round)
 
     def _drop(self, head: Outgoing) -> None:
         if self._offsets.pop(head.seq, None) is None:

@@ -45,7 +45,7 @@ class Voice:
             ServerUnreachable, ServerFull: for longer than PATIENCE; progress is left out instead.
         """
         fields = encode_control(kind, body)
-        patience = {"progress": 0.0, "ack": 0.0, "fail": FAREWELL}.get(kind, PATIENCE)
+        patience = {"progress": 0.0, "ack": 0.0, "round": 0.0, "fail": FAREWELL}.get(kind, PATIENCE)
         with self._lock:
             self._seq += 1
             entry_id = f"{self._incarnation}-{self._seq}"

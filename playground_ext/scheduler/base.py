@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -395,21 +395,27 @@ class Scheduler(ABC):
     @contextmanager
     def _reported_round(self, participants: Sequence[str]) -> Iterator[_RoundClock]:
         """Measure a round; what is inside sets `current_round`."""
-        mailbox = self.session.mailbox
+        box = self.session.mailbox
         clock = _RoundClock(participants)
-        sent, received, waited = sum(mailbox.sent_bytes.values()), sum(mailbox.received_bytes.values()), mailbox.waited
+
+        def totals() -> tuple[float, float, int, int]:
+            return box.waited, box.transferred, sum(box.sent_bytes.values()), sum(box.received_bytes.values())
+
+        before = totals()
         yield clock
         if clock.counts:
-            self._reports.append(
-                RoundReport(
-                    round=self.current_round,
-                    participants=clock.participants,
-                    seconds=time.monotonic() - clock.started,
-                    waited=mailbox.waited - waited,
-                    sent=sum(mailbox.sent_bytes.values()) - sent,
-                    received=sum(mailbox.received_bytes.values()) - received,
-                )
+            waited, transferred, sent, received = (now - then for now, then in zip(totals(), before, strict=True))
+            report = RoundReport(
+                round=self.current_round,
+                participants=clock.participants,
+                seconds=time.monotonic() - clock.started,
+                waited=waited,
+                sent=int(sent),
+                received=int(received),
+                transferred=transferred,
             )
+            self._reports.append(report)
+            self.session.watch.post("round", {**asdict(report), "at": time.time()})
 
     def _round_timeout(self) -> float:
         """Seconds until everybody must have answered: 0 means unlimited."""

@@ -172,7 +172,7 @@ class _RecordedMailbox:
         self._sent = [message for message in (*messages, *after) if message.head.sent]
         self._round, self._result = round, result
         self.attempt = max((message.head.attempt for message in messages), default=0)
-        self.waited = 0.0
+        self.waited = self.transferred = 0.0
         self.sent_bytes: dict[str, int] = {}
         self.received_bytes: dict[str, int] = {}
 

@@ -26,6 +26,7 @@ class RoundReport:
     waited: float  # of these seconds, waiting for other parties
     sent: int  # bytes of payload
     received: int  # bytes of payload
+    transferred: float = 0.0  # of these seconds, moving bytes to and from the server
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,7 @@ class Session:
         )
         self._cleanup.callback(self.mailbox.close)
         self.watch.on_ack = self.mailbox.acknowledged
+        self.watch.arrivals = self.mailbox.arrivals
         self.watch.on_reconnect = self._restore_run
         self._farewell = Farewell(
             self.party, self.keys, watch=self.watch, mailbox=self.mailbox, logs=self._logs, lobby=self._lobby
