@@ -224,6 +224,22 @@ class Lobby:
                 found[party] = record
         return found
 
+    def failed_run(self) -> tuple[str, dict[str, Any]] | None:
+        """If the current run opened since `failures_since` and has failed: who failed, and what it said."""
+        run = cast("bytes | None", self._connection.client.get(self._keys.run))
+        if run is None:
+            return None
+        keys = self._keys.of(run.decode())
+        fields = self._hash(keys.meta)
+        meta = msgspec.json.decode(fields.get("run", b"{}"), type=dict[str, Any])
+        if fields.get("status") != b"failed" or float(meta.get("opened", 0.0)) < self.failures_since:
+            return None
+        for party in meta.get("nodes", ()):
+            last = cast(Any, self._connection.client).xrevrange(keys.control(party), count=1)
+            if last and last[0][1].get(b"k") == b"fail":
+                return party, msgspec.json.decode(last[0][1][b"m"], type=dict[str, Any])
+        return None
+
     def announce_failure(self, failure: Mapping[str, Any]) -> None:
         """Tell those who wait that this party will not come."""
         self._announce({**failure, "time": self.server_time()})

@@ -98,9 +98,9 @@ class Farewell:
         statuses = self._watch.statuses
 
         def awaited() -> list[str]:
-            return [
-                party for party, status in statuses.items() if status.hello and not (status.ended or status.failure)
-            ]
+            inside = [party for party, status in statuses.items() if status.hello and not status.ended]
+            missed = self.watch.missed()  # of those who are lost, the ones that a quorum cannot do without
+            return [party for party in inside if not statuses[party].lost or party in missed]
 
         deadline = time.monotonic() + LAGGARDS
         try:

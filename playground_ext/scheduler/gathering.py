@@ -25,7 +25,8 @@ logger = logging.getLogger("playground")
 class Gathering:
     """One party's wait for the others, before a run is open and at check-in. `timeout`: seconds for each."""
 
-    def __init__(self, party: Party, lobby: Lobby, logs: LogSession, *, timeout: float) -> None:
+    def __init__(self, party: Party, lobby: Lobby, logs: LogSession, *, timeout: float, interactive: bool) -> None:
+        self._interactive = interactive
         known = settings.read()
         self._party, self._lobby, self._logs, self.timeout = party, lobby, logs, timeout
         self._workspace = known.workspace
@@ -61,6 +62,7 @@ class Gathering:
     def show_lobby(self, left: float) -> None:
         """Who is here and who is not, before a run is open."""
         self._raise_early_failures()
+        self._raise_failed_run()
         here = self._lobby.present() | {self._party.id}
         self._show_waiting([node for node in self._party.nodes if node not in here], left, self._lobby.last_run())
 
@@ -79,6 +81,12 @@ class Gathering:
                 self._party.task,
                 "with the same PLAYGROUND_REDIS_URL" if settings.read().redis_url else f"inside {self._workspace}",
             )
+
+    def _raise_failed_run(self) -> None:
+        """The run has failed while this party was starting: a person would run it again, a program will not."""
+        found = None if self._interactive else self._lobby.failed_run()
+        if found is not None:
+            raise failed(found[0], self._party.task, found[1])
 
     def _raise_early_failures(self) -> None:
         for party, failure in self._lobby.failures().items():

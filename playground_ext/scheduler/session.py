@@ -109,7 +109,9 @@ class Session:
             self._cleanup.callback(self._connection.close)
             self._lobby = Lobby(self._connection, self.party)
             self._lobby.failures_since = self._lobby.server_time() - (time.time() - psutil.Process().create_time())
-            self._gathering = Gathering(self.party, self._lobby, self._logs, timeout=self.check_in_timeout)
+            self._gathering = Gathering(
+                self.party, self._lobby, self._logs, timeout=self.check_in_timeout, interactive=self.interactive
+            )
             self._join()
         except BaseException as error:
             if isinstance(error, PlaygroundError):

@@ -506,3 +506,23 @@ def test_a_server_that_restarts_without_its_data_does_not_end_the_task(
     trained = load_file(results(tmp_path, "collaborator-1") / "model.safetensors")
     for name, tensor in expected.items():
         torch.testing.assert_close(trained[name], tensor, rtol=1e-6, atol=1e-7)
+
+
+def test_a_party_whose_run_failed_while_it_was_starting_ends_at_once_with_the_reason(
+    parties: ScriptedParties, tmp_path: Path
+) -> None:
+    nodes = names(1)
+    gate = tmp_path / "failed"
+    late = f"import time\nfrom pathlib import Path\nwhile not Path({str(gate)!r}).exists(): time.sleep(0.05)\n"
+    broken = "    def build_model(self):\n        raise ValueError('no model today')\n"
+    parties.start("collaborator-1", late + script("collaborator-1", nodes))
+    parties.start("aggregator", script("aggregator", nodes, body=broken))
+    parties.process("aggregator").join(60)
+    gate.touch()
+    started = time.monotonic()
+    outcomes = parties.finish()
+
+    assert outcomes["collaborator-1"].code == 1
+    assert time.monotonic() - started < 50  # the check-in deadline is 120 s
+    assert "PartyFailed: aggregator failed" in outcomes["collaborator-1"].err
+    assert "no model today" in outcomes["collaborator-1"].err
