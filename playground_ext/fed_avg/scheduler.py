@@ -259,7 +259,7 @@ class FedAvgScheduler(Scheduler):
             self._train()
             own = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
             updates[self.id] = Update(self.id, self.num_samples(), own)
-        self.session.watch.say("waiting for updates", round=self.current_round)
+        self.session.say("waiting for updates", self.current_round)
         quorum = self.session.policy.quorum
         envelopes = self.session.mailbox.gather(
             self.collaborators,
@@ -322,7 +322,7 @@ class FedAvgScheduler(Scheduler):
             self._checkpoint()
         while True:
             with self._reported_round([aggregator]) as reported:
-                session.watch.say("waiting for the global model", round=self.current_round or None)
+                session.say("waiting for the global model", self.current_round or None)
                 envelope = session.mailbox.receive(
                     aggregator,
                     "global",

@@ -144,6 +144,9 @@ class ReplaySession(Session):
         if self.party.is_initiator:
             validate({**self.check_ins, self.party.id: body})
 
+    def say(self, state: str, round: int | None = None) -> None:
+        self.watch.say(state, round=round)
+
     @contextmanager
     def user_code(self, state: str, round: int | None = None) -> Iterator[None]:
         yield

@@ -261,11 +261,15 @@ class Session:
 
     # -- rounds -----------------------------------------------------------------------------------------------------
 
+    def say(self, state: str, round: int | None = None) -> None:
+        """Tell everybody what this party is doing; what it logs from now on is about that round."""
+        self._logs.round = round
+        self.watch.say(state, round=round)
+
     @contextmanager
     def user_code(self, state: str, round: int | None = None) -> Iterator[None]:
         """Around calls into the user's class: a failure elsewhere interrupts them."""
-        self._logs.round = round
-        self.watch.say(state, round=round)
+        self.say(state, round)
         with self.watch.interruptible():
             yield
 
