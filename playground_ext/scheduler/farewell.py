@@ -99,7 +99,7 @@ class Farewell:
 
         def awaited() -> list[str]:
             inside = [party for party, status in statuses.items() if status.hello and not status.ended]
-            missed = self.watch.missed()  # of those who are lost, the ones that a quorum cannot do without
+            missed = self._watch.missed()  # of those who are lost, the ones that a quorum cannot do without
             return [party for party in inside if not statuses[party].lost or party in missed]
 
         deadline = time.monotonic() + LAGGARDS

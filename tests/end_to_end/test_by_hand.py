@@ -316,6 +316,24 @@ def test_a_mended_cell_is_run_again_and_the_round_completes_without_touching_the
     assert "round 2: Traceback" not in waiting.error
 
 
+def test_a_mended_module_is_used_when_the_cell_is_run_again(federation, tmp_path):
+    aggregator, collaborator = federation.aggregator, federation.collaborator
+    module = tmp_path / "data_checks.py"
+    module.write_text("def check(round):\n    assert round < 2, 'this check is wrong'\n")
+    collaborator.run(
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nfrom data_checks import check\n"
+        "sound = type(scheduler).train_an_epoch\n"
+        "type(scheduler).train_an_epoch = lambda self: (check(self.current_round), sound(self))[1]"
+    )
+    waiting, failed = aggregator.start(RUN), collaborator.start(RUN)
+    collaborator.until(failed)
+    assert "this check is wrong" in failed.error
+
+    module.write_text("def check(round):\n    assert round < 20, 'this check is right'\n")
+    federation.finish(waiting, collaborator.start(RUN))
+    assert collaborator.run("type(scheduler).train_an_epoch = sound").error == ""
+
+
 def test_a_server_that_does_not_answer_is_named_without_its_password(federation):
     collaborator = federation.collaborator
     collaborator.run("os.environ['PLAYGROUND_REDIS_URL'] = 'redis://:secret@127.0.0.1:1/0'")
