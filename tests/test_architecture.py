@@ -102,6 +102,8 @@ def test_the_arrows_have_no_circle():
         ("playground_ext.runner.command", ["torch", "papermill", "nbformat"]),
         ("playground_ext.bus.mailbox", ["torch"]),
         ("playground_ext.party.context", ["torch"]),
+        ("playground_ext.compat", ["torch", "numpy", "redis", "IPython"]),
+        ("playground_ext.compat.alphafed.contractor", ["torch"]),
     ],
 )
 def test_importing_costs_nothing_heavy(module, heavy):

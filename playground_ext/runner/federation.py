@@ -3,53 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
 
-from playground_ext import settings
-from playground_ext.bus.connection import Connection, mask_password
 from playground_ext.bus.private_folder import PrivateFolder
-from playground_ext.bus.server import EmbeddedServer
-from playground_ext.errors import ServerError
+from playground_ext.errors import ServerError, StorageError
 from playground_ext.party.identity import Party
 from playground_ext.party.lobby import tell_waiting
-from playground_ext.runner.kernel import PartyKernel
 from playground_ext.runner.notebook import Failure, PartyRun
-from playground_ext.runner.outcome import Outcome
+from playground_ext.runner.outcome import Earlier, Outcome
 from playground_ext.runner.parameters import Scalar
 from playground_ext.runner.plan import Plan
 from playground_ext.runner.progress import Board, Follower
+from playground_ext.runner.recovery import Restarts, can_go_on_without, keep_attempt
+from playground_ext.runner.starting import Starter
 from playground_ext.runner.view import Output, View, open_view
 
-__all__ = ["run_federation", "server_url", "stop_signals"]
+__all__ = ["run_federation", "stop_signals"]
 
 GRACE = 8.0  # seconds that the others get to show the first failure in their notebooks
+GRACE_WAITING = 3.0  # the same where they have shown it already and wait for a party that will not come back
 UNTIL_KILL = 1.7  # seconds between interrupting a kernel and killing it
 INTERRUPT_AGAIN = 0.5  # seconds; a kernel between two cells ignores the first interrupt
 GIVE_UP = 10.0  # seconds after killing that a notebook's thread gets to save it
-
-
-@contextlib.contextmanager
-def server_url() -> Iterator[tuple[str, str]]:
-    """PLAYGROUND_REDIS_URL if it is set and answers, else a private server of this run; the URL and what to call it.
-
-    Raises:
-        ServerUnreachable: nobody answers at PLAYGROUND_REDIS_URL.
-        ServerError: the private server does not start.
-    """
-    given = settings.read().redis_url
-    if given is not None:
-        Connection(given, name="playground-run", timeout=5.0).close()
-        yield given, mask_password(given)
-        return
-    with EmbeddedServer() as server:
-        yield server.url, "embedded"
 
 
 @contextlib.contextmanager
@@ -82,11 +64,14 @@ def run_federation(
     timeout: float | None = None,
     events: SimpleQueue[tuple[str, object]] | None = None,
     warm: bool = True,
+    restarts: int = 0,
+    earlier: Earlier | None = None,
 ) -> Outcome:
     """Execute the notebooks that `prepare` put into `folder`, all at the same time, until all have ended.
 
-    When one party fails, the others get GRACE seconds to show it and are stopped then. A signal stops all at once, a
-    second one kills. In every case the notebooks are saved and the kernels are gone when this returns.
+    When one party fails for good, the others get GRACE seconds to show it and are stopped then, unless the run's quorum
+    lets them go on without it. A signal stops all at once, a second one kills. In every case the notebooks are saved
+    and the kernels are gone when this returns.
 
     Args:
         values: per party, what papermill passes to its notebook.
@@ -94,18 +79,41 @@ def run_federation(
         timeout: seconds for the whole run; None: no limit.
         events: the queue of `stop_signals`.
         warm: fork the kernels from a warm process where that is possible.
+        restarts: how often a party that fails is started again, while the others wait for it.
+        earlier: of a run that is resumed in its folder.
     """
     board = Board([(party.name, party.role) for party in plan.parties], plan.rounds)
     view = open_view(output, board, f"{plan.template.title} · task {plan.task}")
-    outcome = Outcome(plan, folder, server, time.time(), board)
+    outcome = Outcome(plan, folder, server, time.time(), board, restarts=restarts, earlier=earlier)
     sockets = PrivateFolder()
-    follower = Follower(url, plan.task, plan.nodes, board, view.log)
+    follower = Follower(
+        url,
+        plan.task,
+        plan.nodes,
+        board,
+        view.log,
+        home=folder / "parties",
+        goes_on=None if earlier is None else earlier.run,
+    )
     try:
         follower.start()
         follower.ready.wait(timeout=5.0)
         view.start()
-        race = _Race(plan, url, outcome, view, events or SimpleQueue(), timeout)
-        race.execute(_party_runs(plan, folder, values, kernels, url, sockets.path, board, race.events, warm))
+        events = events or SimpleQueue()
+        starter = Starter(
+            plan,
+            folder,
+            values,
+            kernels,
+            url=url,
+            sockets=sockets.path,
+            board=board,
+            events=events,
+            warm=warm,
+            waits=restarts > 0,
+            resumed=earlier is not None,
+        )
+        _Race(plan, url, outcome, view, follower, starter, events, timeout).execute()
         follower.stop()
     finally:
         view.stop()
@@ -123,6 +131,8 @@ class _Race:
         url: str,
         outcome: Outcome,
         view: View,
+        follower: Follower,
+        starter: Starter,
         events: SimpleQueue[tuple[str, object]],
         timeout: float | None,
     ) -> None:
@@ -130,22 +140,27 @@ class _Race:
         self._url = url
         self._outcome = outcome
         self._view = view
-        self.events = events
+        self._follower = follower
+        self._starter = starter
+        self._restarts = Restarts(outcome.restarts)
+        self._ending = False  # nobody is started again
+        self._events = events
         self._runs: dict[str, PartyRun] = {}
         self._plain = False  # said why kernels are not forked
+        self._spent: dict[str, float] = {}  # seconds of attempts that failed
         self._timeout = timeout
         # What happens next if nothing else does: times on the monotonic clock.
         self._due: dict[str, float] = {} if timeout is None else {"timeout": time.monotonic() + timeout}
 
-    def execute(self, runs: list[PartyRun]) -> None:
-        self._runs = {run.party: run for run in runs}
+    def execute(self) -> None:
+        self._runs = {run.party: run for run in self._starter.all()}
         try:
-            for run in runs:
+            for run in list(self._runs.values()):
                 run.start()
-            while len(self._outcome.party_seconds) < len(runs):  # until the end of each has been noted
+            while len(self._outcome.party_seconds) < len(self._runs):  # until the end of each has been noted
                 self._step()
         finally:
-            for run in runs:  # empty-handed unless something went wrong here
+            for run in self._runs.values():  # empty-handed unless something went wrong here
                 if not run.finished:
                     run.kernel.kill()
                 if run.ident is not None:
@@ -155,7 +170,7 @@ class _Race:
         """Take one event, or do what is due."""
         name, moment = min(self._due.items(), key=lambda item: item[1], default=("", time.monotonic() + 1.0))
         try:
-            kind, what = self.events.get(timeout=max(0.0, moment - time.monotonic()))
+            kind, what = self._events.get(timeout=max(0.0, moment - time.monotonic()))
         except Empty:
             if name:
                 del self._due[name]
@@ -165,6 +180,8 @@ class _Race:
             self._ended(self._runs[str(what)])
         elif kind == "plain":
             self._note_plain(str(what))
+        elif kind == "note":
+            self._view.note(str(what))
         elif kind == "signal" and isinstance(what, int):
             self._signalled(what)
 
@@ -192,6 +209,7 @@ class _Race:
             self._due["kill"] = time.monotonic() + UNTIL_KILL  # a kernel that was only being started
 
     def _stop(self) -> None:
+        self._ending = True
         for run in self._runs.values():
             if not run.finished:
                 run.kernel.stop()
@@ -210,8 +228,10 @@ class _Race:
 
     def _ended(self, run: PartyRun) -> None:
         outcome = self._outcome
-        outcome.party_seconds[run.party] = run.seconds or 0.0
         failure = run.failure
+        if failure is not None and not self._ending and self._begin_again(run, failure):
+            return
+        outcome.party_seconds[run.party] = self._spent.get(run.party, 0.0) + (run.seconds or 0.0)
         if failure is None:
             outcome.board.end(run.party, "done")
             self._view.note(f"{run.party} is done after {run.seconds or 0:.1f} s")
@@ -225,10 +245,45 @@ class _Race:
             verb = "ended because of that" if failure.consequence else "failed"
             self._view.note(f"{run.party} {verb}: {failure.headline} ({failure.place})")
         others = [other for other in self._runs.values() if not other.finished]
+        if others and not stopped and not failure.consequence and self._others_go_on(run.party):
+            return
         if others and not stopped and not failure.consequence:
             self._tell_waiting(failure)
         if others and not stopped and not {"grace", "kill"} & self._due.keys():
-            self._due["grace"] = time.monotonic() + GRACE
+            self._due["grace"] = time.monotonic() + (GRACE_WAITING if self._restarts.limit else GRACE)
+
+    def _begin_again(self, run: PartyRun, failure: Failure) -> bool:
+        """Start a party again that failed; False if this was its last attempt."""
+        attempt = self._restarts.next(failure)
+        if attempt is None:
+            return False
+        what = f"{run.party} failed: {failure.headline} ({failure.place})"
+        try:
+            kept = keep_attempt(run.notebook)
+        except StorageError as error:
+            self._view.note(f"{what}, and cannot be started again: {error.what}")
+            return False
+        self._view.note(
+            f"{what}; starting it again, attempt {attempt} of {self._restarts.limit}, "
+            f"the failed one is kept as {kept.parent.name}/{kept.name}"
+        )
+        self._outcome.attempts.setdefault(run.party, []).append(replace(failure, notebook=kept))
+        self._outcome.board.restart(run.party, attempt, self._restarts.limit)
+        self._spent[run.party] = self._spent.get(run.party, 0.0) + (run.seconds or 0.0)
+        again = self._runs[run.party] = self._starter.one(run.party, attempt)
+        again.start()
+        return True
+
+    def _others_go_on(self, party: str) -> bool:
+        """A quorum of the run still holds without this party and those lost before."""
+        lost = {self._follower.party_of(name) for name in (party, *self._outcome.lost)}
+        quorum = can_go_on_without(lost, self._url, self._follower.keys)
+        if quorum is None:
+            return False
+        self._outcome.lost[party] = quorum
+        self._outcome.board.end(party, f"lost: {self._outcome.failures[party].error}")
+        self._view.note(f"{party} is lost; the others go on without it, the quorum is {quorum}")
+        return True
 
     def _tell_waiting(self, failure: Failure) -> None:
         """Those who wait for this party in the lobby learn why it will not come; those in a run know already."""
@@ -242,56 +297,3 @@ class _Race:
         party = Party(failure.party, self._plan.task, tuple(self._plan.nodes))
         with contextlib.suppress(ServerError):
             tell_waiting(self._url, party, body)
-
-
-def _party_runs(
-    plan: Plan,
-    folder: Path,
-    values: dict[str, dict[str, Scalar]],
-    kernels: dict[str, str],
-    url: str,
-    sockets: Path,
-    board: Board,
-    events: SimpleQueue[tuple[str, object]],
-    warm: bool,
-) -> list[PartyRun]:
-    threads = max(1, _processors() // len(plan.parties))
-    runs = []
-    for number, party in enumerate(plan.parties):
-        notebook = folder / f"{party.name}.ipynb"
-        env = {
-            "PLAYGROUND_REDIS_URL": url,
-            "PLAYGROUND_HOME": str(folder / "parties"),
-            "PLAYGROUND_TASK": plan.task,
-            "PLAYGROUND_PARTY": party.name,
-            "PLAYGROUND_NODES": ",".join(plan.nodes),
-            "PLAYGROUND_ROLE": party.role,
-            "PLAYGROUND_NOTEBOOK": str(notebook),
-        }
-        defaults = {"OMP_NUM_THREADS": str(threads)}
-        kernel = PartyKernel(
-            str(number),
-            sockets,
-            kernels[party.name],
-            cwd=folder,
-            env=env,
-            defaults=defaults,
-            warm=warm,
-            on_plain=lambda why: events.put(("plain", why)),
-        )
-        runs.append(
-            PartyRun(
-                party.name,
-                notebook,
-                kernel,
-                values[party.name],
-                kernel_count=len(plan.parties),
-                on_cell=board.cell,
-                on_end=lambda name: events.put(("ended", name)),
-            )
-        )
-    return runs
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -20,7 +20,19 @@ from playground_ext import settings
 from playground_ext.errors import ConfigError
 from playground_ext.party.lease import Lease, is_held
 
-__all__ = ["BY_HAND", "SUMMARY", "PartyRecord", "Record", "find_record", "find_records", "hold", "read_json", "tasks"]
+__all__ = [
+    "BY_HAND",
+    "SUMMARY",
+    "PartyRecord",
+    "Record",
+    "find_record",
+    "find_records",
+    "hold",
+    "party_folder",
+    "read_json",
+    "run_name",
+    "tasks",
+]
 
 SUMMARY = "summary.json"
 BY_HAND = "by hand"
@@ -72,7 +84,7 @@ class Record:
         """What people type: the folder of a run (a task that was run twice has two), else the task."""
         if self.template is None:
             return self.task
-        return self.folder.name if self.folder.parent == settings.read().runs else os.path.relpath(self.folder)
+        return run_name(self.folder)
 
     @property
     def active(self) -> bool:
@@ -137,6 +149,24 @@ def find_record(name: str) -> Record:
         next_step=f"`playground ls` lists what was ({names or 'nothing yet'}); PLAYGROUND_RUNS and PLAYGROUND_HOME "
         "say where it is looked for",
     )
+
+
+def run_name(folder: Path) -> str:
+    """What people type for a run's folder."""
+    return folder.name if folder.parent == settings.read().runs else os.path.relpath(folder)
+
+
+def party_folder(folder: Path, task: str, party: str) -> Path:
+    """Where a run's party kept what is its own; of a notebook that has names of its own for task and party, its lease
+    tells. Need not exist.
+    """
+    found = folder / "parties" / task / party
+    if found.exists():
+        return found
+    for lease in sorted((folder / "parties").glob("*/*/lease")):
+        if Path(str(read_json(lease).get("notebook"))).stem == party:
+            return lease.parent
+    return found
 
 
 def tasks() -> list[str]:

@@ -24,6 +24,8 @@ __all__ = ["PLAIN_KERNEL", "KernelDied", "PartyKernel", "close_event_loop", "exi
 
 PLAIN_KERNEL = "python3"
 SHUTDOWN = 4.0  # seconds that a kernel gets to leave after its last cell before it is killed
+INTERRUPT = "playground_ext.kernel.interrupt"  # IPython extension
+DIALECTS = "playground_ext.compat"  # the same: notebooks written for other systems run unchanged
 _MAX_SOCKET_PATH = 100  # bytes; sun_path holds 107 and a socket's number comes behind
 _LOG_TAIL = 4000  # characters
 _MISSED = 0.3  # seconds that a cell may take from the runner to the kernel
@@ -181,9 +183,12 @@ class PartyKernel:
         await self.manager.cleanup_resources()
 
     def _arguments(self) -> list[str]:
-        """Keep histories out of the one SQLite file that all IPython kernels of a user share."""
+        """Keep histories out of the one SQLite file that all IPython kernels of a user share; answer Ctrl-C at once."""
         spec = self.manager.kernel_spec
-        return ["--HistoryManager.hist_file=:memory:"] if spec is not None and _is_ipython(spec) else []
+        if spec is None or not _is_ipython(spec):
+            return []
+        extensions = (f"--InteractiveShellApp.extra_extensions={name}" for name in (INTERRUPT, DIALECTS))
+        return ["--HistoryManager.hist_file=:memory:", *extensions]
 
     def _signal(self, number: int) -> None:
         process = self._process

@@ -10,7 +10,18 @@ from playground_ext.runner.notebook import Failure
 from playground_ext.runner.plan import Plan
 from playground_ext.runner.progress import Board
 
-__all__ = ["Outcome", "first_failure"]
+__all__ = ["Earlier", "Outcome", "first_failure"]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What a run that is resumed did before it ended."""
+
+    run: str  # its id
+    round: int  # after which it goes on; 0: before the first
+    began: float  # seconds since the epoch
+    seconds: float  # that it took, as far as is known
+    times: int  # how often it has been resumed, this time included
 
 
 @dataclass
@@ -27,11 +38,20 @@ class Outcome:
     party_seconds: dict[str, float] = field(default_factory=dict)
     signal: int | None = None  # that interrupted it
     timed_out: float | None = None  # seconds after which it was stopped
+    attempts: dict[str, list[Failure]] = field(default_factory=dict)  # by party: what it was started again after
+    restarts: int = 0  # how often every party would have been started again
+    lost: dict[str, int] = field(default_factory=dict)  # parties that the others went on without, and their quorum
+    earlier: Earlier | None = None  # what was there before `playground resume`
 
     @property
     def first(self) -> Failure | None:
-        """The failure that began it all."""
-        return first_failure(list(self.failures.values()), self.board.fails, self.folder)
+        """The failure that began it all; None if the task came to its end all the same."""
+        if self._ended_well:
+            return None
+        failures = list(self.failures.values())
+        if failures and all(failure.consequence for failure in failures):  # of one that is being started again
+            failures += [failed[-1] for failed in self.attempts.values()]
+        return first_failure(failures, self.board.fails, self.folder)
 
     @property
     def status(self) -> str:
@@ -39,11 +59,16 @@ class Outcome:
             return "interrupted"
         if self.timed_out is not None:
             return "timeout"
-        return "failed" if self.failures else "ok"
+        return "ok" if self._ended_well else "failed"
 
     @property
     def exit_code(self) -> int:
         return 128 + self.signal if self.signal is not None else 0 if self.status == "ok" else 1
+
+    @property
+    def _ended_well(self) -> bool:
+        """All notebooks did, or those that did not were lost without harm."""
+        return self.failures.keys() <= self.lost.keys()
 
 
 def first_failure(failures: list[Failure], fails: dict[str, dict[str, object]], folder: Path) -> Failure | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,10 +15,14 @@ from playground_ext.errors import ConfigError, ParameterError, StorageError, Tem
 from playground_ext.runner.parameters import Scalar, read_parameters_cell, read_values
 from playground_ext.runner.templates import DECLARATION, Template, load, read_notebook
 
-__all__ = ["Party", "Plan", "choose_folder", "copy_template", "make_plan", "prepare"]
+__all__ = ["PLAN", "Party", "Plan", "choose_folder", "copy_template", "make_plan", "prepare"]
 
 _LINK_FROM = 64 << 20  # bytes; larger files beside the notebooks (data sets) are linked into the run folder, not copied
-_OWN_NAMES = {"parties", "tensorboard", "logs.jsonl", "metrics.csv", "junit.xml", "summary.json", "model.safetensors"}
+PLAN = "plan.json"  # of a run's folder; see plan_file.py
+_OWN_NAMES = {
+    *("parties", "attempts", "tensorboard", "logs.jsonl", "metrics.csv", "junit.xml"),
+    *("summary.json", PLAN, "model.safetensors"),
+}
 _SKIPPED = {"__pycache__", ".git", ".ipynb_checkpoints", ".venv", "node_modules", DECLARATION}
 
 
@@ -77,7 +81,8 @@ def make_plan(
         role = template.roles[name]
         for index in range(1, count + 1):
             party = f"{name}-{index}" if role.repeats or role.count > 1 else name
-            planned.append(Party(check_name("party", party), name, index, template.folder / role.notebook, role.kernel))
+            notebook = role.notebooks[index - 1] if role.notebooks else role.notebook
+            planned.append(Party(check_name("party", party), name, index, template.folder / notebook, role.kernel))
     if task is None:
         stem = "".join(
             letter if letter.isascii() and (letter.isalnum() or letter in "_-") else "-" for letter in template.name
@@ -117,12 +122,17 @@ def choose_folder(task: str, *, runs: Path, output: Path | None = None) -> Path:
 
 
 def prepare(
-    plan: Plan, folder: Path, kernel_for: Callable[[Party, str | None, str], str]
+    plan: Plan,
+    folder: Path,
+    kernel_for: Callable[[Party, str | None, str], str],
+    *,
+    sources: Mapping[str, Path] | None = None,
 ) -> dict[str, dict[str, Scalar]]:
     """Copy notebooks and the modules beside them into the run folder; nothing is ever written into the template.
 
-    `kernel_for(party, kernelspec the notebook names, its language)` chooses the kernelspec of a copy. Returns the
-    values that papermill passes to each party's copy: only those that its parameters cell knows.
+    `kernel_for(party, kernelspec the notebook names, its language)` chooses the kernelspec of a copy. `sources`: where
+    each party's notebook is, if the folder was filled before; then only newer modules are copied. Returns the values
+    that papermill passes to each party's copy: only those that its parameters cell knows.
 
     Raises:
         TemplateError: a notebook that cannot be read.
@@ -131,9 +141,11 @@ def prepare(
     values: dict[str, dict[str, Scalar]] = {}
     repeating = plan.template.repeating
     try:
-        copy_beside(plan.template.folder, folder, skip={path.resolve() for path in (folder, folder.parent)})
+        if plan.template.folder.is_dir():
+            skip = {path.resolve() for path in (folder, folder.parent)}
+            copy_beside(plan.template.folder, folder, skip=skip, only_newer=sources is not None)
         for party in plan.parties:
-            notebook = read_notebook(party.source)
+            notebook = read_notebook(party.source if sources is None else sources[party.name])
             known = read_parameters_cell(notebook, name=party.source.name)
             ours: dict[str, Scalar] = {"task_id": plan.task, "party_id": party.name, "party_index": party.index}
             if repeating is not None:
@@ -184,20 +196,29 @@ def copy_template(template: Template, folder: Path, installed_kernels: Iterable[
     return load(folder)
 
 
-def copy_beside(source: Path, target: Path, *, skip: set[Path], link_large: bool = True) -> None:
-    """Copy what lies beside the notebooks: modules, small data. Links instead of copies for files over 64 MB."""
+def copy_beside(
+    source: Path, target: Path, *, skip: set[Path], link_large: bool = True, only_newer: bool = False
+) -> None:
+    """Copy what lies beside the notebooks: modules, small data. Links instead of copies for files over 64 MB.
+
+    `only_newer`: keep what is there already unless its source was changed since.
+    """
     for path in sorted(source.iterdir()):
         if path.name in _SKIPPED or path.name in _OWN_NAMES or path.suffix == ".ipynb" or path.resolve() in skip:
             continue
         if path.is_dir():
             if not (path / "summary.json").exists():  # an earlier run's folder
                 (target / path.name).mkdir(exist_ok=True)
-                copy_beside(path, target / path.name, skip=skip, link_large=link_large)
-        elif path.is_file():
+                copy_beside(path, target / path.name, skip=skip, link_large=link_large, only_newer=only_newer)
+        elif path.is_file() and not (only_newer and _is_current(target / path.name, path)):
             if link_large and path.stat().st_size > _LINK_FROM:
                 (target / path.name).symlink_to(path.resolve())
             else:
                 shutil.copyfile(path, target / path.name)
+
+
+def _is_current(copy: Path, source: Path) -> bool:
+    return copy.is_symlink() or (copy.exists() and copy.stat().st_mtime >= source.stat().st_mtime)
 
 
 def write_notebook(notebook: dict[str, Any], path: Path) -> None:

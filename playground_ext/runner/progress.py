@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ import redis
 from playground_ext.bus.connection import Connection
 from playground_ext.bus.envelope import Control, decode_control
 from playground_ext.bus.keys import RunKeys, TaskKeys
+from playground_ext.bus.streams import last_id
 from playground_ext.errors import PlaygroundError, ProtocolError
 from playground_ext.logs.record import Batch, LogRecord
 
@@ -25,7 +27,8 @@ COUNT = 500  # entries a read takes from each stream
 RETRY = 1.0  # seconds before the server is asked again after it was away
 DRAIN = 5.0  # seconds that reading the rest may take when everybody has left
 
-_ENDED = frozenset({"done", "failed", "stopped"})
+_ENDED = frozenset({"done", "failed", "stopped", "lost"})
+_RESTARTING = "restarting"
 
 
 class MetricPoint(msgspec.Struct, frozen=True):
@@ -75,15 +78,25 @@ class Board:
 
     def cell(self, party: str, index: int, count: int) -> None:
         """The notebook reached a cell; what the party itself reports says more, until it has ended its run."""
-        self._set(party, state=f"cell {index} of {count}")
+        with self._lock:
+            row = self._rows.get(party)
+        restart = row.state.partition(",")[0] + ", " if row is not None and row.state.startswith(_RESTARTING) else ""
+        self._set(party, state=f"{restart}cell {index} of {count}")
 
     def end(self, party: str, state: str) -> None:
         self._set(party, state=state, ended=time.time())
 
+    def restart(self, party: str, attempt: int, limit: int) -> None:
+        """Its notebook begins again from the top, for the `attempt`th time of `limit`."""
+        self.fails.pop(party, None)
+        self._set(party, state=f"{_RESTARTING} ({attempt} of {limit})")
+
     def control(self, message: Control) -> None:
         body = message.body
         self.joined.add(message.sender)
-        if message.kind == "fail":
+        if message.kind == "hello":  # it is back: what it said before has been mended
+            self.fails.pop(message.sender, None)
+        elif message.kind == "fail":
             self.fails.setdefault(message.sender, body)
         elif message.kind == "progress":
             known = {name: body[name] for name in ("round", "rounds") if isinstance(body.get(name), int)}
@@ -111,22 +124,36 @@ class Follower(threading.Thread):
     """Reads control, log and metrics streams of the task's run from their beginning, until stopped.
 
     `on_log` gets log records in stream order, in batches. A server that goes away is asked again; the run's notebooks
-    report it better than this thread could.
+    report it better than this thread could. `home`: the folder of the parties' folders, by which the run is found if
+    its notebooks have names of their own for task and parties. `goes_on`: a run that is resumed; what a server still
+    holds of it is old.
     """
 
     def __init__(
-        self, url: str, task: str, parties: Sequence[str], board: Board, on_log: Callable[[list[LogRecord]], None]
+        self,
+        url: str,
+        task: str,
+        parties: Sequence[str],
+        board: Board,
+        on_log: Callable[[list[LogRecord]], None],
+        *,
+        home: Path | None = None,
+        goes_on: str | None = None,
     ) -> None:
         super().__init__(name="playground progress", daemon=True)
         self._url = url
-        self._task = TaskKeys(task)
-        self._parties = list(parties)
+        self._own = self._task = TaskKeys(task)
+        self._own_parties = self._parties = list(parties)
         self._board = board
         self._on_log = on_log
         self._stopping = threading.Event()
         self._keys: RunKeys | None = None
         self._cursors: dict[Any, Any] = {}
         self._old_run: bytes | None = None
+        self._home = home
+        self._goes_on = goes_on
+        self._old: dict[str, str] = {}  # last entries of the streams of the run that goes on
+        self._names: dict[str, str] = {}  # of parties that have names of their own: the notebook's
         self.ready = threading.Event()
 
     def run(self) -> None:
@@ -146,6 +173,15 @@ class Follower(threading.Thread):
                 if self._stopping.wait(RETRY):
                     return
 
+    @property
+    def keys(self) -> RunKeys | None:
+        """Of the run that is followed; None before there is one."""
+        return self._keys
+
+    def party_of(self, notebook: str) -> str:
+        """What the party of this notebook is called in the run."""
+        return next((party for party, name in self._names.items() if name == notebook), notebook)
+
     def stop(self, timeout: float = DRAIN + 2) -> None:
         """Read what is left and end."""
         self._stopping.set()
@@ -154,9 +190,15 @@ class Follower(threading.Thread):
     def _begin(self, connection: Connection) -> None:
         """Runs of this task that are older than this command are not ours."""
         self._old_run = connection.client.get(self._task.run)  # type: ignore[assignment]
-        newest: Any = connection.client.xrevrange(self._task.runs, count=1)
-        self._cursors[self._task.runs] = newest[0][0].decode() if newest else "0-0"
+        self._cursors[self._task.runs] = last_id(connection, self._task.runs)
+        if self._goes_on is not None:
+            keys = self._task.of(self._goes_on)
+            self._old = {stream: last_id(connection, stream) for stream in self._streams(keys)}
+            self._old_run = None if self._old_run == self._goes_on.encode() else self._old_run
         self.ready.set()
+
+    def _streams(self, keys: RunKeys) -> list[str]:
+        return [keys.log, keys.metrics, *(keys.control(party) for party in self._parties)]
 
     def _read(self, connection: Connection, block: int | None) -> bool:
         """Take what is new from all streams; whether there was anything."""
@@ -171,34 +213,70 @@ class Follower(threading.Thread):
                     self._take(key, entry_id, fields, records)
         if records:
             self._on_log(records)
-        if self._task.runs in {raw_key.decode() for raw_key, _ in replies or []} or self._keys is None:
+        heard = {raw_key.decode() for raw_key, _ in replies or []}
+        if heard & {self._own.runs, self._task.runs} or self._keys is None:
             self._follow(connection)
         return bool(replies)
 
     def _follow(self, connection: Connection) -> None:
-        current: Any = connection.client.get(self._task.run)
+        current: Any = connection.client.get(self._own.run)
         if current is None or current == self._old_run:
+            current = self._find_other(connection) if self._home is not None else None
+        elif self._task is not self._own:  # the notebooks played another task before this one
+            self._task, self._parties = self._own, self._own_parties
+            self._board.points.clear()
+        if current is None:
             return
         keys = self._task.of(current.decode())
         if keys != self._keys:
             self._keys = keys
             self._board.run = keys.run
-            streams = [keys.log, keys.metrics, *(keys.control(party) for party in self._parties)]
-            self._cursors = {self._task.runs: self._cursors[self._task.runs], **dict.fromkeys(streams, "0-0")}
+            runs = {task.runs: self._cursors[task.runs] for task in (self._own, self._task)}
+            self._cursors = {**runs, **{stream: self._old.get(stream, "0-0") for stream in self._streams(keys)}}
+
+    def _find_other(self, connection: Connection) -> Any:
+        """The run of a task whose notebooks do not use the name that the runner gave it."""
+        own = [] if self._home is None else [path for path in self._home.glob("*/*/*/") if path.name != "no-run"]
+        for run, task in {path.name: TaskKeys(path.parents[1].name) for path in own if not path.is_symlink()}.items():
+            keys = task.of(run)
+            fields: Any = connection.client.hgetall(keys.meta)
+            if not fields or keys == self._keys or connection.client.get(task.run) != run.encode():
+                continue
+            hellos = {name[6:].decode(): value for name, value in fields.items() if name.startswith(b"party:")}
+            for party, hello in hellos.items():
+                self._note_name(party, msgspec.json.decode(hello))
+            self._parties = [str(node) for node in msgspec.json.decode(fields.get(b"run", b"{}")).get("nodes", [])]
+            self._cursors[task.runs] = "0-0"
+            self._task = task
+            return run.encode()
+        return None
+
+    def _note_name(self, party: str, hello: dict[str, Any]) -> None:
+        """A party whose notebook has another name is shown by that; not if one notebook plays several."""
+        name = Path(str(hello.get("notebook") or party)).stem
+        if name != party and name not in self._names.values():
+            self._names[party] = name
 
     def _take(self, key: str, entry_id: bytes, fields: dict[bytes, bytes], records: list[LogRecord]) -> None:
-        if self._keys is None or key == self._task.runs:
+        if self._keys is None or key in (self._own.runs, self._task.runs):
             return
         if key == self._keys.log:
             batch = Batch.of(fields)
             if batch is not None:
-                records.extend(batch.records())
+                names = self._names
+                records.extend(
+                    msgspec.structs.replace(record, party=names[record.party]) if record.party in names else record
+                    for record in batch.records()
+                )
         elif key == self._keys.metrics:
             for point in _points(fields):
-                self._board.metric(point)
+                self._board.metric(msgspec.structs.replace(point, party=self._names.get(point.party, point.party)))
         else:
             sender = key.rsplit(":", 1)[1]
-            self._board.control(decode_control(sender, entry_id, fields))
+            message = decode_control(sender, entry_id, fields)
+            if message.kind == "hello" and self._home is not None:
+                self._note_name(sender, message.body)
+            self._board.control(replace(message, sender=self._names.get(sender, sender)))
 
 
 def measure(name: str) -> str | None:

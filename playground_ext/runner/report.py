@@ -14,10 +14,13 @@ from xml.etree import ElementTree
 
 import msgspec
 
+from playground_ext.runner.history import party_folder
 from playground_ext.runner.notebook import plain
-from playground_ext.runner.outcome import Outcome
+from playground_ext.runner.outcome import Earlier, Outcome
 from playground_ext.runner.plan import Party, Plan
+from playground_ext.runner.points import settled_points
 from playground_ext.runner.progress import measure
+from playground_ext.runner.recovery import ATTEMPTS
 
 __all__ = ["FORMAT", "accuracy_by_round", "final_model", "summary", "write_reports", "write_running"]
 
@@ -25,7 +28,12 @@ FORMAT = 1  # of summary.json
 
 
 def write_reports(outcome: Outcome) -> list[str]:
-    """Write all of it; what could not be written is returned as text instead of hiding how the run went."""
+    """Write all of it; what could not be written is returned as text instead of hiding how the run went.
+
+    From now on the board has the points of all parties' own files, also those of what happened before a resume.
+    """
+    results = {party.name: _results(outcome, party) for party in outcome.plan.parties}
+    outcome.board.points[:] = settled_points(outcome.board.points, results)
     steps: list[tuple[str, Callable[[Outcome], None]]] = [
         ("logs.jsonl", _write_logs),
         ("metrics.csv", _write_metrics),
@@ -43,14 +51,19 @@ def write_reports(outcome: Outcome) -> list[str]:
     return problems
 
 
-def write_running(plan: Plan, folder: Path, server: str, url: str | None = None) -> None:
+def write_running(
+    plan: Plan, folder: Path, server: str, url: str | None = None, *, earlier: Earlier | None = None
+) -> None:
     """The summary of a run that has begun, for those who look into the folder meanwhile.
 
     `url`: of a server that is this run's own and holds no secret, so that `playground logs --follow` finds it.
+    `earlier`: of a run that is resumed.
     """
     said = {"format": FORMAT, "task": plan.task, "template": plan.template.name, "status": "running"}
     said |= {"began": _iso(time.time()), "server": server, "parties": [{"party": party} for party in plan.nodes]}
     said |= {} if url is None else {"url": url}
+    if earlier is not None:
+        said |= {"began": _iso(earlier.began), "seconds_before": round(earlier.seconds, 3), "resumed": earlier.times}
     _write(folder / "summary.json", msgspec.json.format(msgspec.json.encode(said), indent=2))
 
 
@@ -58,7 +71,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
     """The run as JSON: also what `playground run --json` prints."""
     plan, board = outcome.plan, outcome.board
     rows = {row.party: row for row in board.rows()}
-    first = outcome.first
+    first, earlier = outcome.first, outcome.earlier
     model = outcome.folder / "model.safetensors"
     parties = []
     for party in plan.parties:
@@ -71,6 +84,11 @@ def summary(outcome: Outcome) -> dict[str, Any]:
             "seconds": round(outcome.party_seconds.get(party.name, outcome.seconds), 3),
             "round": rows[party.name].round,
         }
+        if attempts := outcome.attempts.get(party.name):
+            said["attempts"] = [
+                {"type": failed.error, "message": failed.message, "notebook": f"{ATTEMPTS}/{failed.notebook.name}"}
+                for failed in attempts
+            ]
         if failure is not None:
             said["error"] = {
                 "type": failure.error,
@@ -88,8 +106,9 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "title": plan.template.title,
         "status": outcome.status,
         "exit_code": outcome.exit_code,
-        "began": _iso(outcome.began),
-        "seconds": round(outcome.seconds, 3),
+        "began": _iso(outcome.began if earlier is None else earlier.began),
+        "seconds": round(outcome.seconds + (0.0 if earlier is None else earlier.seconds), 3),
+        "resumed": 0 if earlier is None else earlier.times,
         "folder": str(outcome.folder),
         "server": outcome.server,
         "parameters": plan.parameters,
@@ -171,6 +190,8 @@ def _write_junit(outcome: Outcome) -> None:
             node.text = plain(f"{first.place}\n\n{first.traceback}")
         elif failure is not None:
             reason = "the run was interrupted" if outcome.signal is not None else failure.headline
+            if party.name in outcome.lost:
+                reason = f"lost, the others went on without it: {reason}"
             ElementTree.SubElement(case, "skipped", message=plain(reason))
             skipped += 1
         ElementTree.SubElement(case, "system-out").text = str(outcome.folder / f"{party.name}.ipynb")
@@ -220,11 +241,13 @@ def _party_status(outcome: Outcome, party: str) -> str:
     failure = outcome.failures.get(party)
     if failure is None:
         return "ok" if party in outcome.party_seconds else "unknown"
+    if party in outcome.lost:
+        return "lost"
     return "stopped" if failure.consequence else "failed"
 
 
 def _party_folder(outcome: Outcome, party: Party) -> Path:
-    return outcome.folder / "parties" / outcome.plan.task / party.name
+    return party_folder(outcome.folder, outcome.plan.task, party.name)
 
 
 def _results(outcome: Outcome, party: Party) -> Path:

@@ -40,6 +40,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One `[roles.<name>]` of `template.toml`: `count` parties run this notebook."""
 
     notebook: str
+    notebooks: tuple[str, ...] = ()  # one per party where each has its own; as many as `count`
     count: int = 1
     minimum: int | None = None  # with a minimum or a maximum, the number of parties can be chosen
     maximum: int | None = None
@@ -245,8 +246,11 @@ def _declaration_problems(said: _Declaration, folder: Path) -> Iterator[str] | l
             check_name(f"[roles.{name}]: role", name)
         except ConfigError as error:
             problems.append(error.what)
-        if not (folder / role.notebook).is_file() or Path(role.notebook).name != role.notebook:
-            problems.append(f"[roles.{name}] notebook = {role.notebook!r}: there is no such file in the folder")
+        for notebook in dict.fromkeys([role.notebook, *role.notebooks]):
+            if not (folder / notebook).is_file() or Path(notebook).name != notebook:
+                problems.append(f"[roles.{name}] notebook = {notebook!r}: there is no such file in the folder")
+        if role.notebooks and not len(role.notebooks) == role.count == (role.maximum or role.count):
+            problems.append(f"[roles.{name}] notebooks names {len(role.notebooks)}, but count = {role.count}")
         if not max(1, role.minimum or 1) <= role.count <= (role.maximum or role.count):
             problems.append(f"[roles.{name}] count = {role.count} is not within minimum and maximum")
     if sum(role.repeats for role in said.roles.values()) > 1:

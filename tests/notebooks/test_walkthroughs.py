@@ -123,6 +123,17 @@ def test_the_own_algorithm_finds_what_a_central_one_finds(execute):
     assert float(said["check"].split(": ")[1]) < 1e-9
 
 
+def test_who_comes_from_alphamed_sees_their_notebooks_run(execute):
+    said = execute("coming_from_alphafed")
+
+    assert "playground_ext.compat.alphafed" in said["install"]
+    assert "All 2 notebooks ran to their end" in said["run"]
+    assert "my_collaborator | round 2 | trained in round 2" in said["run"]
+    assert "left received: greetings from right" in said["own"]
+    assert "right received: greetings from left" in said["own"]
+    assert "train-images-idx3-ubyte cannot be found" in said["words"]
+
+
 def test_the_chinese_quick_start_runs_what_it_shows(execute):
     said = execute("quick_start_zh")
 

@@ -60,6 +60,44 @@ def follow(server):
     return board, texts, seen, follower
 
 
+def test_notebooks_that_play_another_task_first_are_followed_to_their_own(server, client, tmp_path):
+    """Templates that compare two trainings: the numbers of the run are those of the task that the runner named."""
+    other = TaskKeys("t-plain").of("r0")
+    (tmp_path / "t-plain" / "a" / "r0").mkdir(parents=True)
+    client.set(TaskKeys("t-plain").run, "r0")
+    client.hset(other.meta, "run", msgspec.json.encode({"nodes": ["a", "b"]}))
+    client.xadd(TaskKeys("t-plain").runs, {"run": "r0"})
+    board = Board([("a", "aggregator"), ("b", "collaborator")], rounds=5)
+    texts: list[str] = []
+    heard = {"other": threading.Event(), "own": threading.Event()}
+
+    def on_log(records):
+        texts.extend(record.text for record in records)
+        for record in records:
+            heard[record.text].set()
+
+    follower = Follower(server.url, "t", ["a", "b"], board, on_log, home=tmp_path)
+    follower.start()
+    assert follower.ready.wait(5)
+
+    def accuracy(keys, value):
+        point = MetricPoint(party="a", round=1, name="test/accuracy", value=value, time=1.0)
+        client.xadd(keys.metrics, {"m": msgspec.json.encode([point])})
+        return point
+
+    accuracy(other, 0.9)
+    log(client, other, "other")
+    assert heard["other"].wait(5)
+    own = open_run(client, "r1")
+    point = accuracy(own, 0.7)
+    log(client, own, "own")
+    assert heard["own"].wait(5)
+    follower.stop()
+
+    assert texts == ["other", "own"]
+    assert (board.run, board.points) == ("r1", [point])
+
+
 def test_a_run_is_followed_from_its_beginning_and_read_to_its_end(server, client):
     board, texts, seen, follower = follow(server)
     keys = open_run(client, "r1")

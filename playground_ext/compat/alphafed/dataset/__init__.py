@@ -1,0 +1,1 @@
+"""`alphafed.dataset`: see `alphafed.dataset.mnist`."""
