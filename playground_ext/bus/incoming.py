@@ -179,6 +179,7 @@ class Receiver:
                 f"the payload of {sender}'s {header.kind!r} for round {header.round} is damaged (checksum differs)",
                 party=sender,
                 round=header.round,
+                next_step="run all parties again; if it happens again, look at the server and the network before it",
             )
         return payload
 

@@ -399,6 +399,7 @@ class FedAvgScheduler(Scheduler):
                 f"{envelope.sender} sent other tensors than this model has: {'; '.join(differences[:5])}",
                 party=envelope.sender,
                 round=envelope.round,
+                next_step=f"see what {envelope.sender}'s notebook does to self.model: its layers must stay as they are",
             )
         return state
 

@@ -94,12 +94,24 @@ class Record:
     @property
     def status(self) -> str:
         """running, ok, failed, interrupted, timeout, killed; of notebooks run by hand: running, ok or unfinished."""
-        if self.active:
-            return "running"
+        return "running" if self.active else self.latest().ending
+
+    @property
+    def ending(self) -> str:
+        """The same of a run that is not active, by what was read of it."""
         if self.template is None:
             return "ok" if self.parties and all(party.report for party in self.parties) else "unfinished"
         said = str(self.summary.get("status", "unknown"))
         return "killed" if said == "running" else said  # it could not write how it ended
+
+    def latest(self) -> Record:
+        """This one, or read again if its runner may have ended it since: that writes how it ended before it leaves.
+
+        To be asked after `active` said no.
+        """
+        if self.template is None or self.summary.get("status") != "running":
+            return self
+        return _run(self.folder) or self
 
     @property
     def seconds(self) -> float | None:

@@ -7,6 +7,8 @@ from queue import SimpleQueue
 
 import msgspec
 
+from playground_ext.bus.connection import Connection
+from playground_ext.bus.keys import TaskKeys
 from playground_ext.errors import ConfigError
 from playground_ext.party.run_record import RunRecord
 from playground_ext.runner.command import How, conclude, execute, fill
@@ -19,7 +21,7 @@ from playground_ext.runner.plan_file import KeptPlan, code_digest, read_plan
 from playground_ext.runner.position import newest_runs, position
 from playground_ext.runner.recovery import keep_attempt
 
-__all__ = ["resume_command"]
+__all__ = ["examine", "resume_command"]
 
 
 def resume_command(
@@ -35,7 +37,7 @@ def resume_command(
         StorageError: the run folder cannot be written.
     """
     record = find_record(name)
-    kept, earlier = _examine(record)
+    kept, earlier = examine(record)
     plan, folder = kept.plan, record.folder
     how = How(timeout, kept.plain, kept.restarts if restarts is None else restarts, as_json)
     events: SimpleQueue[tuple[str, object]] = SimpleQueue()
@@ -43,7 +45,7 @@ def resume_command(
         sources, code = _choose_sources(kept, folder)
         for party in plan.nodes:
             keep_attempt(folder / f"{party}.ipynb")
-        _let_all_take_part(plan, folder)
+        _let_all_take_part(plan, folder, where[0])
         values, kernels = fill(plan, folder, how, sources=sources, code=code)
         how.output.write(_announcement(record, earlier, sources, folder))
         how.output.flush()
@@ -51,8 +53,12 @@ def resume_command(
     return conclude(outcome, problems, as_json=as_json)
 
 
-def _examine(record: Record) -> tuple[KeptPlan, Earlier]:
-    """What is resumed, and from where."""
+def examine(record: Record) -> tuple[KeptPlan, Earlier]:
+    """What is resumed, and from where.
+
+    Raises:
+        ConfigError: there is nothing to resume: it was run by hand, it runs, it has finished, or it has no checkpoints.
+    """
     name = record.name
     if record.template is None:
         raise ConfigError(
@@ -83,8 +89,11 @@ def _examine(record: Record) -> tuple[KeptPlan, Earlier]:
     return kept, Earlier(run, round, record.began, seconds, 1 + (times if isinstance(times, int) else 0))
 
 
-def _let_all_take_part(plan: Plan, folder: Path) -> None:
-    """Unless all have done their parts: whoever has its result would not join the others again, who need its word."""
+def _let_all_take_part(plan: Plan, folder: Path, url: str) -> None:
+    """Unless all have done their parts: whoever has its result would not join the others again, who need its word.
+
+    A server that still knows the run learns that nobody is in it any more, so that its initiator opens it again.
+    """
     runs = newest_runs(plan, folder).values()
     if all(run.report.exists() for run in runs):
         return
@@ -93,6 +102,10 @@ def _let_all_take_part(plan: Plan, folder: Path) -> None:
         record = RunRecord.load(run.root)
         if record is not None and record.finished:
             msgspec.structs.replace(record, finished=False).save(run.root)
+    with Connection(url, name="playground-run") as connection:
+        for keys in {TaskKeys(run.root.parents[1].name).of(run.root.name) for run in runs}:
+            if connection.client.exists(keys.meta):
+                connection.client.hset(keys.meta, "status", "failed")
 
 
 def _choose_sources(kept: KeptPlan, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:

@@ -122,7 +122,7 @@ class Farewell:
     def _wait_for_last_lines(self, parties: list[str]) -> None:
         """Until every live party's last line has been shown, at most LAST_LINES seconds."""
         deadline = time.monotonic() + LAST_LINES
-        joined = {party: status for party, status in self._watch.statuses.items() if status.hello is not None}
+        joined = {party: s for party, s in self._watch.statuses.items() if s.hello and (s.failure or not s.lost)}
         statuses = {party: joined[party] for party in parties if party in joined}
 
         def said_all() -> bool:
