@@ -31,11 +31,14 @@ endef
 .PHONY: help
 help:
 	@echo "make demo      install what is missing and run three notebooks at once: FedAvg on handwritten digits"
+	@echo "make lab       install what is missing and open JupyterLab here (ARGS=… for JupyterLab: make lab ARGS=--no-browser)"
 	@echo "make test      lint, types, and all tests (about 10 minutes on 2 cores)"
 	@echo "make lint      ruff and mypy only"
+	@echo "make lab-build build the JupyterLab extension again, after a change in playground_ext/lab (needs Node)"
+	@echo "make lab-check its types, unit tests, and that the built one is up to date (skipped without Node)"
 	@echo "make format    let ruff format the code"
 	@echo "make bench     the benchmarks in tests/benchmarks, one table each"
-	@echo "make chaos     kills parties at every step; comes with crash recovery, not there yet"
+	@echo "make chaos     kills every party and the server at every step, and worse (about an hour on 2 cores)"
 	@echo "make clean     remove caches and build outputs (keeps .venv and runs/)"
 	@echo
 	@echo "The first call installs into .venv (about 3 GB to download, 5.5 GB on disk, mostly PyTorch)."
@@ -50,8 +53,13 @@ ifeq ($(REUSE),)
 	@echo "playground and jupyter are in .venv/bin; '. .venv/bin/activate' puts them on your PATH."
 endif
 
+.PHONY: lab
+lab:
+	$(call prepare,lab)
+	@"$(PY)" -m playground_ext.runner lab $(ARGS)
+
 .PHONY: test
-test: lint
+test: lint lab-check
 	@"$(PY)" -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: lint
@@ -60,6 +68,16 @@ lint:
 	"$(PY)" -m ruff check .
 	"$(PY)" -m ruff format --check .
 	"$(PY)" -m mypy
+
+.PHONY: lab-build
+lab-build:
+	@command -v npm >/dev/null || { echo "npm is not installed (Debian: apt install nodejs npm)."; exit 1; }
+	@.ci/lab build
+	$(call prepare,lab)
+
+.PHONY: lab-check
+lab-check:
+	@.ci/lab
 
 .PHONY: format
 format:
@@ -76,10 +94,15 @@ bench:
 
 .PHONY: chaos
 chaos:
-	@echo "The chaos suite (kill every party at every step) comes with crash recovery and is not there yet."
+	$(call prepare,lab dev)
+	@status=0; \
+	"$(PY)" tests/chaos/sweep.py $(ARGS) || status=1; \
+	CHAOS=1 "$(PY)" -m pytest tests/chaos --junitxml=chaos-results/tests.xml || status=1; \
+	"$(PY)" tests/chaos/survival.py || status=1; exit $$status
 
 .PHONY: clean
 clean:
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmark-results screenshots
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmark-results chaos-results screenshots
 	find playground_ext tests templates kernels -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
+	rm -rf playground_ext/lab/lib playground_ext/lab/build
 	@echo "Kept: .venv (rm -rf .venv removes it) and runs/ (what you trained)."

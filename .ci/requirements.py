@@ -59,7 +59,10 @@ def _of_extra(found: Distribution, extra: str) -> Iterator[Requirement]:
 
 
 def _is_stale(name: str, repository: Path) -> bool:
-    """Not installed from this checkout, or before what an install copies (entry points, kernelspecs) last changed."""
+    """Not installed from this checkout, or before what an install copies last changed.
+
+    That is entry points, kernelspecs and the built Lab extension.
+    """
     try:
         installed = distribution(name)
     except PackageNotFoundError:
@@ -68,7 +71,8 @@ def _is_stale(name: str, repository: Path) -> bool:
     if not noted.get("dir_info", {}).get("editable") or Path(unquote(urlsplit(noted["url"]).path)) != repository:
         return True
     (record,) = (file for file in installed.files or [] if file.name == "RECORD")
-    copied = [repository / "pyproject.toml", *(repository / "kernels").glob("*/*")]
+    folders = (repository / "kernels", repository / "playground_ext" / "labextension")
+    copied = [repository / "pyproject.toml", *(path for folder in folders for path in folder.rglob("*"))]
     return Path(str(record.locate())).stat().st_mtime < max(path.stat().st_mtime for path in copied)
 
 

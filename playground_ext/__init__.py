@@ -5,6 +5,7 @@ Names are imported when they are first used: `import playground_ext` costs no to
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -61,5 +62,24 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_HOMES[name]), name)
 
 
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """For Jupyter: what `playground_ext` adds to its server."""
+    from playground_ext.server.app import PlaygroundApp
+
+    return [{"module": "playground_ext", "app": PlaygroundApp}]
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """For `jupyter labextension develop`: where the built front end lies."""
+    return [{"src": "labextension", "dest": "playground-ext"}]
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if "ipykernel" in sys.modules:  # a notebook that a program runs tells the others if it fails before it joins them
+    from playground_ext.party.early_failure import watch_cells
+
+    watch_cells()
+    del watch_cells

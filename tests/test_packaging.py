@@ -27,6 +27,7 @@ KERNELS = {
     "playground-collaborator": "Collaborator (Playground)",
     "playground-host": "Host (Playground)",
 }
+LABEXTENSION = REPOSITORY / "playground_ext" / "labextension"
 TEMPLATE_FILES = {"template.toml", "aggregator.ipynb", "collaborator.ipynb"}
 KERNEL_FILES = {"kernel.json", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"}
 
@@ -193,6 +194,25 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built):
     assert {f"{share}/playground/templates/fed_avg/{file}" for file in TEMPLATE_FILES} <= names
     assert {"playground_ext/py.typed", "playground_ext/runner/cli.py"} <= names
     assert not [name for name in names if "__pycache__" in name or ".ipynb_checkpoints" in name]
+
+
+def test_the_wheel_brings_the_lab_extension_built_and_not_its_sources(built):
+    names = set(zipfile.ZipFile(built.wheel).namelist())
+    stem = "-".join(built.wheel.name.split("-")[:2])
+    extension = f"{stem}.data/data/share/jupyter/labextensions/playground-ext"
+    committed = {str(path.relative_to(LABEXTENSION)) for path in LABEXTENSION.rglob("*") if path.is_file()}
+    assert {f"{extension}/{file}" for file in committed | {"install.json"}} <= names
+    assert json.loads((LABEXTENSION / "package.json").read_text())["jupyterlab"]["_build"]["load"] in committed
+    assert "playground_ext/locale/zh_CN/LC_MESSAGES/playground_ext.json" in names
+    assert not [name for name in names if name.startswith(("playground_ext/lab/", "playground_ext/labextension/"))]
+
+
+def test_the_sdist_has_the_sources_of_the_lab_extension_and_no_node_modules(built):
+    with tarfile.open(built.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    lab = "playground_ext/lab"
+    assert {f"{lab}/package.json", f"{lab}/package-lock.json", f"{lab}/.npmrc", f"{lab}/src/index.ts"} <= names
+    assert not [name for name in names if name.startswith((f"{lab}/node_modules", f"{lab}/lib/", f"{lab}/build/"))]
 
 
 def test_the_wheel_stays_small(built):

@@ -28,13 +28,15 @@ from playground_ext.server import orders
 from playground_ext.server.federations import plan_for, template_named
 from playground_ext.server.orders import RunOrder
 from playground_ext.server.paths import Root
-from playground_ext.server.refusals import BadField, Conflict, NotFound, NotYet
+from playground_ext.server.refusals import BadField, Conflict, NotFound
 from playground_ext.server.wire import Failure, Party, Task
 
 __all__ = ["Background"]
 
 _RUNNER_LEASE = ".runner"
 _INTERRUPTED = (130, -signal.SIGINT)  # how a runner ends that Ctrl-C met before it had a run folder
+_BEGIN = 60.0  # seconds that a runner may take to begin
+_LOOK = 0.1  # seconds between two looks whether it has
 _SHOWN = 3600.0  # seconds for which a run that ended without a run folder is listed
 
 
@@ -98,19 +100,32 @@ class Background:
                 next_step="run its federation folder again in a terminal: playground run FOLDER",
             ) from error
 
-    def resume(self, name: str) -> str:
-        """`playground resume` where the runner has that command.
+    def resume(self, record: Record) -> None:
+        """`playground resume`. Returns when the runner has begun.
 
         Raises:
-            NotYet: it has not.
+            Conflict: it cannot be resumed, or its runner refuses to, in the runner's words.
+            ServerError: there is no server, and none can be started.
         """
-        from playground_ext.runner.cli import app
+        from playground_ext.runner.resume import examine
 
-        if not any((c.name or getattr(c.callback, "__name__", "")) == "resume" for c in app.registered_commands):
-            raise NotYet("this version of the Playground cannot resume runs", next_step="run it again instead")
+        name = record.folder.name
+        try:
+            examine(record)
+        except ConfigError as error:
+            raise Conflict(error.what, next_step=error.next_step) from error
+        log = orders.log_of(name)
         with self._lock:
-            _spawn(["resume", name], orders.log_of(name), self._root)
-        return name
+            process = _spawn(["resume", name], log, self._root)
+        deadline = time.monotonic() + _BEGIN
+        while time.monotonic() < deadline and not record.active:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # else look again: a file tells that it has begun
+                code = process.wait(_LOOK)
+                if code and not record.active:
+                    text = orders.last_words(log)
+                    why = _message(text).removeprefix("Error: ")
+                    raise Conflict(f"{name} could not be resumed: {why}", next_step=_next_step(text))
+                return
 
     def stop(self, record: Record | None, name: str) -> None:
         """Ctrl-C for the runner.
@@ -270,3 +285,9 @@ def _message(text: str) -> str:
     """The line that says what was wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return next((line for line in lines if line.startswith("Error: ")), lines[-1] if lines else "it ended at once")
+
+
+def _next_step(text: str) -> str | None:
+    """What the runner advises."""
+    lines = (line.strip() for line in text.splitlines())
+    return next((line.removeprefix("next:").strip() for line in lines if line.startswith("next:")), None)

@@ -35,8 +35,10 @@ _PARTY_ENDED: dict[str, PartyStatus] = {"ok": "finished", "failed": "failed", "s
 
 def describe(name: str, record: Record | None, words: RunWords | None, root: Root) -> Task:
     """What is known about the task now. `words`: of its newest run, if the server knows that one."""
-    background = record is not None and record.template is not None
     active = record is not None and record.active
+    if record is not None and not active:
+        record = record.latest()  # what was read before its runner left would say that it was killed
+    background = record is not None and record.template is not None
     words = words or RunWords()
     names = list(dict.fromkeys([*words.nodes, *(party.name for party in record.parties)] if record else words.nodes))
     records = {party.name: party for party in record.parties} if record else {}
@@ -65,14 +67,14 @@ def _status(record: Record | None, words: RunWords, *, active: bool) -> TaskStat
     if record is not None and record.template is not None:
         if active:
             return "waiting" if words.status == "open" else "running"
-        return _ENDED.get(record.status, "abandoned")
+        return _ENDED.get(record.ending, "abandoned")
     if active or words.anybody:
         return "running" if words.status == "running" else "waiting"
     if words.run is not None and words.status in ("ended", "failed"):
         return "finished" if words.status == "ended" else "failed"
     if any(party.failure is not None for party in words.parties.values()):
         return "failed"
-    if record is not None and record.status == "ok":
+    if record is not None and record.ending == "ok":
         return "finished"
     if record is not None and any(_last_words(party.logs) for party in record.parties):
         return "failed"
@@ -185,7 +187,7 @@ def _size(record: Record, *, active: bool) -> int:
     """Bytes on the disk; counted anew when the folder has changed, or now and then while somebody writes."""
     key = (
         str(record.folder),
-        record.status,
+        "running" if active else record.ending,
         int(time.monotonic() / _SIZE_FRESH) if active else _changed(record.folder),
     )
     return _counted(key, record)

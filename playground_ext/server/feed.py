@@ -25,9 +25,9 @@ from playground_ext.server.describing import describe
 from playground_ext.server.finding import Finder
 from playground_ext.server.messages import read_envelope
 from playground_ext.server.paths import Root
+from playground_ext.server.rounds import read_reports
 from playground_ext.server.state import RunWords
 from playground_ext.server.story import Story
-from playground_ext.server.timeline import reported
 from playground_ext.server.wire import Task
 
 __all__ = ["Feed"]
@@ -254,7 +254,7 @@ class Feed:
             elif known:
                 story.show(describe(story.task, record, story.words, self._root))
                 if record is not None and not record.active:
-                    story.report(*reported(record.parties))
+                    story.report(read_reports(record.latest().parties))
         if self._ready:
             self._ready = False
             story.caught_up.set()

@@ -25,6 +25,7 @@ __all__ = ["LiveHandler"]
 PACE = 0.06  # seconds between two rounds of frames
 ALIVE = 15.0  # seconds
 TABLES = 0.5  # seconds between two frames of the same table (timeline, traffic), which are sent whole
+LONG_TABLE = 5000  # rows; longer ones are sent less often, in proportion
 SLOW = 20.0  # seconds that a page may take to read a frame
 BACKLOG = 5000  # log lines that a page gets which has none
 MOST_SUBSCRIPTIONS = 64
@@ -52,6 +53,7 @@ class _Subscription:
     sent: dict[str, int] = field(default_factory=dict)  # sequence -> last number
     versions: dict[str, int] = field(default_factory=dict)  # of what is sent whole
     sent_at: dict[str, float] = field(default_factory=dict)
+    paces: dict[str, float] = field(default_factory=dict)  # seconds between two frames of a table
     told_gone: bool = False
     began: bool = False
 
@@ -141,7 +143,8 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         known = self._subscriptions.get(task)
         story = known.story if known is not None else self._hub.hold(task)
         after = {name: max(0, number) for name, number in wish.after.items() if name in SEQUENCES}
-        wanted = _Subscription(story, set(wish.channels), wish.run or story.epoch)
+        more = {"latencies"} if "messages" in wish.channels else set()
+        wanted = _Subscription(story, {*wish.channels, *more}, wish.run or story.epoch)
         if wish.run is None or wish.run == story.epoch:
             wanted.sent = after
         self._subscriptions[task] = wanted
@@ -233,7 +236,7 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         """Frames of what is sent whole, if it is another one than before."""
         story, frames = subscription.story, []
         for channel, version in story.versions.items():
-            pace = 0.1 if channel == "parties" else TABLES
+            pace = 0.1 if channel == "parties" else subscription.paces.get(channel, TABLES)
             if (
                 channel not in subscription.channels
                 or subscription.versions.get(channel) == version
@@ -245,7 +248,9 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
                 if story.state is not None:
                     frames.append(story.frame(channel, story.state))
             else:
-                frames.append(story.frame(channel, story.timeline() if channel == "timeline" else story.traffic()))
+                rows = story.timeline() if channel == "timeline" else story.traffic()
+                subscription.paces[channel] = TABLES * max(1.0, len(rows) / LONG_TABLE)
+                frames.append(story.frame(channel, rows))
         return frames
 
     async def _send(self, frame: bytes) -> None:

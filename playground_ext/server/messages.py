@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,12 @@ class Envelope(msgspec.Struct, frozen=True):
     step: str
     size: int
     tensors: list[Tensor] | None
+    at: float | None = None  # when it was first sent, seconds since 1970 by the sender's clock; None: it does not say
+
+    @property
+    def logical_key(self) -> tuple[str, str, str, int, int, str]:
+        """The same for a message that is sent again."""
+        return self.sender, self.receiver, self.kind, self.round, self.attempt, self.step
 
 
 def read_envelope(
@@ -58,6 +65,7 @@ def read_envelope(
         step=header.step[:_MOST_NAME],
         size=header.size,
         tensors=_tensors(head, header.size),
+        at=header.at if math.isfinite(header.at) and header.at > 0 else None,
     )
 
 

@@ -3,7 +3,6 @@
 PlaygroundError
 ├── NotFound     404   no such task, folder or notebook
 ├── Conflict     409   it exists already, or something still runs
-├── NotYet       501   another part of the Playground has to bring this first
 └── ConfigError
     └── BadField 400   a value of the page's form; `field` names it
 """
@@ -12,7 +11,7 @@ from __future__ import annotations
 
 from playground_ext.errors import ConfigError, PlaygroundError
 
-__all__ = ["BadField", "Conflict", "NotFound", "NotYet"]
+__all__ = ["BadField", "Conflict", "NotFound"]
 
 
 class NotFound(PlaygroundError):
@@ -21,10 +20,6 @@ class NotFound(PlaygroundError):
 
 class Conflict(PlaygroundError):
     """Not now: something of that name exists, or runs."""
-
-
-class NotYet(PlaygroundError):
-    """The version that is installed cannot do this."""
 
 
 class BadField(ConfigError):

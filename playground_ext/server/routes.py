@@ -17,7 +17,7 @@ from playground_ext.server import federations, tasks
 from playground_ext.server.hub import Hub
 from playground_ext.server.live import LiveHandler
 from playground_ext.server.orders import RunOrder
-from playground_ext.server.refusals import BadField, Conflict, NotFound, NotYet
+from playground_ext.server.refusals import BadField, Conflict, NotFound
 from playground_ext.server.wire import encode
 
 __all__ = ["handlers"]
@@ -85,7 +85,7 @@ class _Handler(APIHandler):
         self.finish(value if isinstance(value, bytes) else encode(value))
 
     def refuse(self, error: PlaygroundError) -> None:
-        kinds = ((NotFound, 404), (Conflict, 409), (NotYet, 501), (ConfigError, 400), (ServerError, 503))
+        kinds = ((NotFound, 404), (Conflict, 409), (ConfigError, 400), (ServerError, 503))
         status = next((status for kind, status in kinds if isinstance(error, kind)), 500)
         said = {"message": error.what, "next_step": error.next_step, "party": error.party}
         if isinstance(error, BadField):

@@ -14,15 +14,18 @@ import msgspec
 from playground_ext.bus.envelope import Control
 from playground_ext.logs.record import Batch, LogRecord
 from playground_ext.runner.progress import MetricPoint
+from playground_ext.server.latencies import Journeys
 from playground_ext.server.messages import Envelope
 from playground_ext.server.numbered import Numbered
+from playground_ext.server.rounds import PartyReport, round_end
 from playground_ext.server.state import RunWords
-from playground_ext.server.timeline import Ledger, Stopwatch
-from playground_ext.server.wire import LogItem, Message, Phase, Point, Task, Traffic, encode
+from playground_ext.server.timeline import Stopwatch
+from playground_ext.server.traffic import Ledger
+from playground_ext.server.wire import Latency, LogItem, Message, Phase, Point, Task, Traffic, encode
 
 __all__ = ["SEQUENCES", "Story"]
 
-SEQUENCES = ("logs", "metrics", "messages")  # channels of numbered items
+SEQUENCES = ("logs", "metrics", "messages", "latencies")  # channels of numbered items
 FRAME_ITEMS = 2000  # in one frame
 
 
@@ -50,7 +53,8 @@ class Story:
             self._shown: dict[tuple[str, int], int] = {}  # (party, log session): last line
             self._watch = Stopwatch()
             self._ledger = Ledger()
-            self._reported: tuple[list[Phase], list[Traffic]] = ([], [])
+            self._journeys = Journeys()
+            self._reports: dict[str, PartyReport] = {}
             self._frames: dict[tuple[str, int], tuple[bytes, int]] = {}
 
     # -- filling: one thread -----------------------------------------------------------------------------------------
@@ -85,15 +89,17 @@ class Story:
         )
 
     def envelope(self, envelope: Envelope, *, late: bool) -> None:
-        with self.lock:
-            if not self._ledger.add(envelope):
-                return
-            self.versions["traffic"] += 1
         log = self.items["messages"]
+        with self.lock:
+            fresh, latency = self._journeys.send(envelope, log.last + 1)
+            if not fresh:
+                return
+            self._ledger.add(envelope)
+            self.versions["traffic"] += 1
         e = envelope
         message = Message(
             seq=log.last + 1,
-            time=time.time(),
+            time=time.time() if e.at is None else e.at,
             sender=e.sender,
             receiver=e.receiver,
             kind=e.kind,
@@ -101,35 +107,47 @@ class Story:
             step=e.step,
             size=e.size,
             tensors=e.tensors,
-            late=late,
+            latency=latency,
+            late=late and e.at is None,
         )
         log.add([encode(message)])
 
     def control(self, message: Control, *, late: bool) -> None:
+        now, party = time.time(), message.sender
+        at = message.body.get("at")  # of the party's clock, if it says so
+        when = float(at) if isinstance(at, int | float) else None
         with self.lock:
-            now = time.time()
             self.words.control(message, heard=None if late else now)
-            if message.kind == "progress":
-                round = message.body.get("round")
-                state = str(message.body.get("state", ""))
-                at = message.body.get("at")  # of the party's clock, if it says so
-                at = float(at) if isinstance(at, int | float) else None
-                changed = self._watch.say(
-                    message.sender,
-                    state,
-                    round if isinstance(round, int) else None,
-                    at or now,
-                    late=late and at is None,
-                )
-            else:
-                changed = message.kind in ("end", "fail") and self._watch.stop(message.sender, now)
+            match message.kind:
+                case "progress":
+                    self._take(party, message.body.get("taken"))
+                    round, state = message.body.get("round"), str(message.body.get("state", ""))
+                    round = round if isinstance(round, int) else None
+                    changed = self._watch.say(party, state, round, when or now, late=late and when is None)
+                case "round":
+                    end = round_end(message.body)
+                    if end is not None:
+                        self._watch.round_over(party, end, when or now)
+                        self.versions["traffic"] += 1
+                    changed = end is not None
+                case "end" | "fail":
+                    changed = self._watch.stop(party, None if late and when is None else when or now)
+                    self.versions["traffic"] += 1
+                case _:
+                    changed = False
             self.versions["timeline"] += changed
 
-    def report(self, phases: list[Phase], traffic: list[Traffic]) -> None:
-        """Take what the parties' own reports say."""
+    def _take(self, receiver: str, said: object) -> None:
+        """A receiver says which messages it has taken."""
+        log = self.items["latencies"]
+        took = [(message, seconds) for message, seconds in self._journeys.take(receiver, said)]
+        log.add([encode(Latency(log.last + n, *one)) for n, one in enumerate(took, start=1)])
+
+    def report(self, reports: dict[str, PartyReport]) -> None:
+        """Take what the parties wrote at their end."""
         with self.lock:
-            if (phases, traffic) != self._reported:
-                self._reported = (phases, traffic)
+            if reports != self._reports:
+                self._reports = reports
                 self.versions["timeline"] += 1
                 self.versions["traffic"] += 1
 
@@ -150,18 +168,15 @@ class Story:
         return (self.epoch, *self.versions.values(), *(items.last for items in self.items.values()), self.gone)
 
     def timeline(self) -> list[Phase]:
-        """What was watched, and the reports' rounds where nobody watched."""
+        """Rounds that are over as their parties measured them, and what is watched of those that go on."""
         with self.lock:
-            watched = self._watch.phases(time.time())
-            known = {(phase.party, phase.round) for phase in watched}
-            found = watched + [phase for phase in self._reported[0] if (phase.party, phase.round) not in known]
-        return sorted(found, key=lambda phase: (phase.party, phase.start))
+            return self._watch.phases(time.time(), self._reports, self.words.rounds)
 
     def traffic(self) -> list[Traffic]:
-        """The reports' numbers; where there are none yet, the envelopes'."""
+        """Every byte once, by round and party."""
         with self.lock:
-            rows = {(row.party, row.round): row for row in (*self._ledger.rows(), *self._reported[1])}
-        return sorted(rows.values(), key=lambda row: (row.round, row.party))
+            ended = [party for party, words in self.words.parties.items() if words.ended is not None]
+            return self._ledger.rows(self._watch.told, self._reports, ended)
 
     def frame(self, channel: str, data: Any) -> bytes:
         """A frame that holds a whole list or object."""
@@ -189,15 +204,25 @@ class Story:
             return made
 
     def everything(self, channel: str) -> bytes:
-        """All items that are in memory, as a JSON list."""
+        """All items that are in memory, as a JSON list; messages with what became known later."""
         with self.lock:
             found, _ = self.items[channel].after(0, 1 << 60)
+            later, _ = self.items["latencies"].after(0, 1 << 60) if channel == "messages" else ([], 0)
+        first = self.items[channel].last - len(found) + 1
+        for latency in map(_latency.decode, later):
+            index = latency.message - first
+            if 0 <= index < len(found):
+                known = b'"latency":%s' % encode(latency.latency)
+                found[index] = found[index].replace(b'"latency":null', known)  # within texts, quotes are escaped
         return b"[" + b",".join(found) + b"]"
 
     def close(self) -> None:
         with self.lock:
             for items in self.items.values():
                 items.close()
+
+
+_latency = msgspec.json.Decoder(Latency)
 
 
 def _frame(channel: str, task: str, run: str, data: bytes) -> bytes:

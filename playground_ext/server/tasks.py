@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
-from typing import Any
 
 import redis
 
@@ -15,10 +12,11 @@ from playground_ext.bus.keys import TASKS, TaskKeys
 from playground_ext.errors import PlaygroundError
 from playground_ext.runner.cleaning import Choice, remove
 from playground_ext.runner.history import Record
+from playground_ext.runner.replay import prepare
 from playground_ext.server.files import record_named
 from playground_ext.server.hub import Hub
 from playground_ext.server.listing import list_tasks
-from playground_ext.server.refusals import BadField, Conflict, NotFound, NotYet
+from playground_ext.server.refusals import BadField, Conflict, NotFound
 from playground_ext.server.story import SEQUENCES
 from playground_ext.server.wire import Task, TaskSummary, encode
 
@@ -80,7 +78,7 @@ async def act(hub: Hub, name: str, action: str) -> str:
     Raises:
         NotFound: no such task.
         Conflict: it cannot be done now, and why.
-        NotYet: this version cannot do it.
+        ServerError: there is no server, and none can be started.
     """
     record = await asyncio.to_thread(record_named, name)
     if action == "stop":
@@ -94,12 +92,10 @@ async def act(hub: Hub, name: str, action: str) -> str:
         raise Conflict(
             f"{name} is run by hand, in open notebooks", next_step="open its notebooks and run all parties there"
         )
-    if action == "resume" and record.status == "ok":
-        raise Conflict(f"{name} has finished: there is nothing to resume", next_step="run it again instead")
-    method = hub.background.rerun if action == "rerun" else None
-    if method is not None:
-        return await asyncio.to_thread(method, record)
-    return await asyncio.to_thread(hub.background.resume, name)
+    if action == "rerun":
+        return await asyncio.to_thread(hub.background.rerun, record)
+    await asyncio.to_thread(hub.background.resume, record)
+    return name
 
 
 async def delete(hub: Hub, name: str) -> None:
@@ -126,7 +122,8 @@ async def replay(hub: Hub, name: str, party: str, round: int) -> dict[str, str]:
     Raises:
         NotFound: no such task.
         BadField: a party or round that it did not have.
-        NotYet: the runner has no `replay`.
+        ConfigError: the round was not kept.
+        Conflict: Jupyter does not serve the notebook's folder.
     """
     record = await asyncio.to_thread(record_named, name)
     if record is None:
@@ -135,9 +132,6 @@ async def replay(hub: Hub, name: str, party: str, round: int) -> dict[str, str]:
         raise BadField("party", f"{name} has no party {party!r}")
     if round < 1:
         raise BadField("round", f"round {round} does not exist", next_step="rounds are counted from 1")
-    if importlib.util.find_spec("playground_ext.runner.replay") is None:
-        raise NotYet("this version of the Playground cannot replay rounds", next_step="run the task again instead")
-    prepare: Any = importlib.import_module("playground_ext.runner.replay").prepare
     path = hub.root.name(await asyncio.to_thread(prepare, record.name, party, round))
     if path is None:
         raise Conflict("the notebook was written outside the folder that Jupyter serves")

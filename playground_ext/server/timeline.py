@@ -1,24 +1,21 @@
-"""Where a round's time and bytes went, at each party.
+"""Where a round's time went, at each party.
 
-While somebody watches, from what the parties say: a state that begins with "waiting" is waiting, any other is work, and
-each lasts until the next. Afterwards from each party's own report: its rounds follow one another, the last one ended
-when the report was written, and waiting comes first.
+The round that is going on is watched: a state that begins with "waiting" is waiting, any other is work, and each lasts
+until the next. When a round is over, the party's own measure takes the place of what was watched.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from playground_ext.runner.history import PartyRecord
-from playground_ext.server.messages import Envelope
-from playground_ext.server.wire import Phase, Traffic
+import msgspec
 
-__all__ = ["Ledger", "Stopwatch", "reported"]
+from playground_ext.server.rounds import PartyReport, RoundEnd
+from playground_ext.server.wire import Phase
 
-_REMEMBERED = 100_000  # envelopes that are known to have been counted; a resent one is never older
+__all__ = ["Stopwatch"]
 
 _Kind = Literal["compute", "wait", "transfer"]
 
@@ -29,6 +26,7 @@ class _Running:
     round: int
     since: float
     late: bool
+    heard: float  # when the party last said so
 
 
 class Stopwatch:
@@ -36,83 +34,75 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._running: dict[str, _Running] = {}
-        self._done: list[Phase] = []
+        self._done: dict[str, list[Phase]] = {}  # by party: of rounds that it has not measured
+        self.told: dict[str, dict[int, RoundEnd]] = {}  # by party and round
+        self._over: dict[str, int] = {}  # by party: the round that ended last
 
     def say(self, party: str, state: str, round: int | None, at: float, *, late: bool) -> bool:
         """A party is in this state now (`late`: was, at an unknown moment); whether that ended a phase."""
         phase: _Kind = "wait" if state.startswith("waiting") else "compute"
         now = self._running.get(party)
+        if round is not None:
+            round = self._going_on(party, round)
         if now is not None and (now.phase, now.round) == (phase, round or now.round):
+            now.heard = at
             return False
-        ended = self.stop(party, at)
+        ended = self._close(party, at)
         if round is not None or now is not None:
-            self._running[party] = _Running(phase, round or (now.round if now else 0), at, late)
+            self._running[party] = _Running(phase, round or (now.round if now else 0), at, late, at)
         return ended
 
-    def stop(self, party: str, at: float) -> bool:
-        """It has left; whether that ended a phase."""
+    def round_over(self, party: str, end: RoundEnd, at: float) -> None:
+        """A party has measured a round: that takes the place of what was watched of it."""
+        self.told.setdefault(party, {})[end.round] = msgspec.structs.replace(end, at=at)
+        self._over[party] = end.round
+        self._done[party] = [phase for phase in self._done.get(party, ()) if phase.round != end.round]
+        now = self._running.get(party)
+        if now is not None:
+            self._running[party] = _Running(now.phase, end.round + 1, at, late=False, heard=at)
+
+    def stop(self, party: str, at: float | None) -> bool:
+        """It has left (None: at an unknown moment after its last word); whether that ended a phase."""
+        self._over.pop(party, None)  # if it comes back, it may begin earlier
+        return self._close(party, at)
+
+    def phases(self, at: float, reports: Mapping[str, PartyReport], rounds: int | None = None) -> list[Phase]:
+        """All that is known by now, by party and start. `rounds`: of the task; what follows the last one belongs to
+        none and is left out.
+        """
+        found: list[Phase] = []
+        for party, told in self.told.items():
+            for end in told.values():
+                found += end.phases(party, end.at or at)
+        for party, report in reports.items():
+            found += [phase for phase in report.phases(party) if phase.round not in self.told.get(party, ())]
+        measured = {(phase.party, phase.round) for phase in found if phase.late}
+        watched = [phase for done in self._done.values() for phase in done]
+        for party, now in self._running.items():
+            if not now.late:
+                watched.append(Phase(party, now.round, now.phase, now.since, max(0.0, at - now.since)))
+        found += [
+            phase
+            for phase in watched
+            if (phase.party, phase.round) not in measured and (rounds is None or phase.round <= rounds)
+        ]
+        return sorted(found, key=lambda phase: (phase.party, phase.start))
+
+    def _going_on(self, party: str, round: int) -> int:
+        """The round that this belongs to: a party that waits for the next one still says the last one's number."""
+        over = self._over.get(party)
+        if over is None or round > over:
+            return round
+        if round < over:  # it went back to a checkpoint
+            del self._over[party]
+            return round
+        return round + 1
+
+    def _close(self, party: str, at: float | None) -> bool:
         now = self._running.pop(party, None)
         if now is None or now.late:
             return False
-        self._done.append(Phase(party, now.round, now.phase, now.since, max(0.0, at - now.since)))
+        at = now.heard if at is None else at
+        done = Phase(party, now.round, now.phase, now.since, max(0.0, at - now.since))
+        self._done.setdefault(party, []).append(done)
         return True
-
-    def phases(self, at: float) -> list[Phase]:
-        """All that ended, and those that go on, as long as they have lasted by now."""
-        going_on = [
-            Phase(party, now.round, now.phase, now.since, max(0.0, at - now.since))
-            for party, now in self._running.items()
-            if not now.late
-        ]
-        return [*self._done, *going_on]
-
-
-class Ledger:
-    """Bytes by what crossed the boundaries, every envelope once, however often it was sent."""
-
-    def __init__(self) -> None:
-        self._seen: OrderedDict[tuple[str, str, str, int, int, str], None] = OrderedDict()
-        self._sent: dict[tuple[str, int], int] = {}
-        self._received: dict[tuple[str, int], int] = {}
-
-    def add(self, envelope: Envelope) -> bool:
-        """Whether it is a new one."""
-        e = envelope
-        key = (e.sender, e.receiver, e.kind, e.round, e.attempt, e.step)
-        if key in self._seen:
-            return False
-        self._seen[key] = None
-        if len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
-        for table, party in ((self._sent, e.sender), (self._received, e.receiver)):
-            table[party, e.round] = table.get((party, e.round), 0) + e.size
-        return True
-
-    def rows(self) -> list[Traffic]:
-        keys = sorted({*self._sent, *self._received}, key=lambda key: (key[1], key[0]))
-        return [
-            Traffic(party, round, self._sent.get((party, round), 0), self._received.get((party, round), 0))
-            for party, round in keys
-        ]
-
-
-def reported(parties: Iterable[PartyRecord]) -> tuple[list[Phase], list[Traffic]]:
-    """Phases and bytes by the parties' own reports of their rounds."""
-    phases: list[Phase] = []
-    traffic: list[Traffic] = []
-    for party in parties:
-        rounds = [entry for entry in party.report.get("round_reports", ()) if isinstance(entry, dict)]
-        try:
-            ended = (party.results / "report.json").stat().st_mtime
-            seconds = [(float(entry["seconds"]), float(entry["waited"])) for entry in rounds]
-            start = ended - sum(whole for whole, _ in seconds)
-            for entry, (whole, waited) in zip(rounds, seconds, strict=True):
-                round = int(entry["round"])
-                traffic.append(Traffic(party.name, round, int(entry["sent"]), int(entry["received"])))
-                waited = min(waited, whole)
-                phases.append(Phase(party.name, round, "wait", start, waited, late=True))
-                phases.append(Phase(party.name, round, "compute", start + waited, whole - waited, late=True))
-                start += whole
-        except (OSError, KeyError, TypeError, ValueError):  # no report, or one by another version
-            continue
-    return phases, traffic

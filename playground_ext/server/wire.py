@@ -14,6 +14,7 @@ __all__ = [
     "Failure",
     "Federation",
     "FederationParty",
+    "Latency",
     "LogItem",
     "Message",
     "Party",
@@ -144,7 +145,9 @@ class Tensor(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One envelope. `late`: it was sent before anybody watched, so `time` is only when it was seen."""
+    """One envelope. `time`: when it was first sent, by the sender's clock. `late`: that is unknown, and it was sent
+    before anybody watched, so `time` is only when it was seen. `latency`: seconds until it was taken, if already known.
+    """
 
     seq: int
     time: float
@@ -159,8 +162,18 @@ class Message(msgspec.Struct, frozen=True):
     late: bool = False
 
 
+class Latency(msgspec.Struct, frozen=True, gc=False):
+    """How long a message took that was sent to the page before this was known."""
+
+    seq: int  # of these
+    message: int  # the message's
+    latency: float  # seconds from being sent to being taken, by both parties' clocks; never negative
+
+
 class Phase(msgspec.Struct, frozen=True):
-    """What a party did with some of a round's time. `late`: `start` is an estimate."""
+    """What a party did with some of a round's time. Of a round that is over: three sums, one after the other within it.
+    `late`: `start` is an estimate.
+    """
 
     party: str
     round: int
@@ -171,7 +184,7 @@ class Phase(msgspec.Struct, frozen=True):
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """Bytes of payload of one party in one round."""
+    """Bytes of payload of one party in one round; round 0: outside of rounds."""
 
     party: str
     round: int

@@ -45,7 +45,7 @@ def test_changed_code_is_seen_in_the_comparison(finished: Sandbox) -> None:
     path = _runs(finished) / "kept" / "replay-collaborator-1-round-3.ipynb"
     node = nbformat.read(path, as_version=4)
     run = next(cell for cell in node.cells if "scheduler.run()" in cell.source and cell.cell_type == "code")
-    run.source = "scheduler.optimizer_hook = None\nscheduler.seed = 99\nscheduler._adopt = lambda meta: None\n" + run.source
+    run.source = "scheduler.seed = 99\nscheduler._adopt = lambda meta: None\n" + run.source
     nbformat.write(node, path)
     executed = subprocess.run(
         [sys.executable, "-m", "jupyter", "execute", "--inplace", str(path)],

@@ -83,7 +83,12 @@ class Page:
     def __init__(self, socket: Any) -> None:
         self.socket = socket
         self.frames: list[dict[str, Any]] = []
-        self.items: dict[str, list[dict[str, Any]]] = {"logs": [], "metrics": [], "messages": []}
+        self.items: dict[str, list[dict[str, Any]]] = {
+            "logs": [],
+            "metrics": [],
+            "messages": [],
+            "latencies": [],
+        }
         self.run: str | None = None
 
     async def say(self, **wish: object) -> None:

@@ -130,9 +130,8 @@ async def test_a_run_that_cannot_begin_says_why(api, tiny):
     assert (await api("GET", "tasks/broken"))[0] == 404
 
 
-@pytest.mark.parametrize(
-    ("order", "field"),
-    [
+async def test_wrong_orders_are_named_and_nothing_is_started(api, tiny, runs):
+    for order, field in [
         ({"path": "nothing"}, "template"),
         ({"path": "../tiny"}, "path"),
         ({"path": "/etc/x"}, "path"),
@@ -141,13 +140,11 @@ async def test_a_run_that_cannot_begin_says_why(api, tiny):
         ({"path": "tiny", "roles": {"collaborator": 9}}, "collaborator"),
         ({"path": "tiny", "parameters": {"rounds": 0}}, "rounds"),
         ({"parameters": {}}, "path"),
-    ],
-)
-async def test_a_wrong_order_is_named_and_nothing_is_started(api, tiny, runs, order, field):
-    code, said = await api("POST", "runs", order)
+    ]:
+        code, said = await api("POST", "runs", order)
 
-    assert code == 400
-    assert said.get("field") in (field, "")
+        assert code == 400, order
+        assert said.get("field") in (field, ""), order
     assert not list(runs.glob("*"))
 
 
@@ -159,3 +156,88 @@ async def test_notebooks_that_are_run_by_hand_are_the_pages_to_stop(api, speaker
     assert code == 409
     assert "interrupt them" in said["next_step"]
     assert (await api("DELETE", "tasks/talk"))[0] == 409
+
+
+TRAINING = """
+import pathlib
+import torch
+from torch import nn, optim
+from torch.utils.data import DataLoader, TensorDataset
+from playground_ext.fed_avg import FedAvgScheduler
+
+class Demo(FedAvgScheduler):
+    def build_model(self):
+        return nn.Linear(2, 2)
+    def build_optimizer(self, model):
+        return optim.SGD(model.parameters(), lr=0.1)
+    def build_train_dataloader(self):
+        return DataLoader(TensorDataset(torch.ones(4, 2), torch.zeros(4, dtype=torch.long)), batch_size=4)
+    def build_test_dataloader(self):
+        return self.build_train_dataloader()
+    def train_an_epoch(self):
+        if self.current_round == 2 and pathlib.Path("../../tiny/broken").exists():
+            raise ValueError("broken")
+    def run_test(self):
+        return {}
+
+result = Demo(max_rounds=rounds, log_rounds=1).run()
+print(result.rounds, "rounds")
+"""
+
+
+async def test_a_run_that_failed_is_resumed_after_its_checkpoint_and_a_round_of_it_replayed(api, tiny, runs):
+    for notebook in tiny.glob("*.ipynb"):
+        node = nbformat.read(notebook, as_version=4)
+        node.cells[1].source = TRAINING
+        nbformat.write(node, notebook)
+    (tiny / "broken").touch()
+    await api("POST", "runs", {"path": "tiny", "task": "mine"})
+    failed = await until(api, "mine", "failed")
+    assert (failed["failure"]["party"], failed["failure"]["message"]) == ("collaborator", "broken")
+    (tiny / "broken").unlink()
+
+    code, said = await api("POST", "tasks/mine/resume")
+
+    assert (code, said) == (202, {"task": "mine"})
+    assert (await api("POST", "tasks/mine/resume"))[0] == 409  # it has begun
+    ended = await until(api, "mine", "finished", "failed", "abandoned")
+    assert ended["status"] == "finished", ended
+    assert [(party["status"], party["round"]) for party in ended["parties"]] == [("finished", 2)] * 2
+    logs = (runs / "mine" / "logs.jsonl").read_text()
+    assert "going on after round 1, from its checkpoint" in logs
+
+    code, said = await api("POST", "tasks/mine/replay", {"party": "collaborator", "round": 2})
+    assert (code, said) == (200, {"path": "runs/mine/replay-collaborator-round-2.ipynb"})
+    replayed = nbformat.read(runs / "mine" / "replay-collaborator-round-2.ipynb", as_version=4)
+    assert any("PLAYGROUND_REPLAY" in cell.source for cell in replayed.cells)
+    code, said = await api("POST", "tasks/mine/replay", {"party": "collaborator", "round": 9})
+    assert code == 400
+    assert "round 9 of collaborator in mine was not kept" in said["message"]
+
+
+async def test_what_the_runner_says_against_resuming_reaches_the_page(api, past_run, monkeypatch):
+    past_run()
+    code, said = await api("POST", "tasks/past/resume")
+    assert (code, "has finished" in said["message"]) == (409, True)
+
+    past_run("stopped", status="interrupted")
+    code, said = await api("POST", "tasks/stopped/resume")
+    assert (code, said["message"]) == (409, "stopped cannot be resumed: it was over before its first checkpoint")
+    assert said["next_step"] == "start anew: playground run fed_avg"
+
+    # the runner's own refusal, when it is too late for a look beforehand
+    monkeypatch.setattr("playground_ext.runner.resume.examine", lambda record: None)
+    code, said = await api("POST", "tasks/stopped/resume")
+    assert (code, said["next_step"]) == (409, "start anew: playground run fed_avg")
+    assert "could not be resumed: stopped cannot be resumed: it was over before" in said["message"]
+
+
+async def test_what_cannot_be_replayed_is_named(api, past_run):
+    past_run()
+
+    for body, field in [({"party": "nobody", "round": 1}, "party"), ({"party": "aggregator", "round": 0}, "round")]:
+        code, said = await api("POST", "tasks/past/replay", body)
+        assert (code, said["field"]) == (400, field)
+    code, said = await api("POST", "tasks/past/replay", {"party": "aggregator", "round": 1})
+    assert code == 400
+    assert "round 1 of aggregator in past was not kept" in said["message"]

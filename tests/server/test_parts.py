@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import os
 import random
 import tomllib
@@ -18,10 +19,14 @@ from playground_ext.runner.templates import find_templates
 from playground_ext.server.app import share
 from playground_ext.server.declaration import declare
 from playground_ext.server.filling import fill_parameters
+from playground_ext.server.latencies import Journeys
+from playground_ext.server.messages import Envelope
 from playground_ext.server.numbered import Numbered
 from playground_ext.server.paths import Root
 from playground_ext.server.refusals import BadField
+from playground_ext.server.rounds import PartyReport, RoundEnd, round_end
 from playground_ext.server.timeline import Stopwatch
+from playground_ext.server.traffic import Ledger
 from playground_ext.server.wire import LogItem, Phase, encode
 
 
@@ -110,6 +115,10 @@ def test_a_declaration_says_what_its_template_says(name):
         )
 
 
+def end(round: int, at: float | None = None, **more: float) -> RoundEnd:
+    return RoundEnd(**{"round": round, "seconds": 2.0, "waited": 0.5, "sent": 0, "received": 0, "at": at, **more})
+
+
 def test_waiting_and_work_take_turns():
     watch = Stopwatch()
     said = [("training", 10.0), ("training", 11.0), ("waiting for updates", 12.5), ("testing", 14.0)]
@@ -117,11 +126,20 @@ def test_waiting_and_work_take_turns():
         watch.say("a", state, 1, at, late=False)
     watch.stop("a", 14.5)
 
-    assert watch.phases(99.0) == [
+    assert watch.phases(99.0, {}) == [
         Phase("a", 1, "compute", 10.0, 2.5),
         Phase("a", 1, "wait", 12.5, 1.5),
         Phase("a", 1, "compute", 14.0, 0.5),
     ]
+
+
+def test_a_party_that_left_at_an_unknown_moment_counts_until_its_last_word():
+    watch = Stopwatch()
+    for at in (10.0, 12.0):
+        watch.say("a", "training", 1, at, late=False)
+    watch.stop("a", None)
+
+    assert watch.phases(1e9, {}) == [Phase("a", 1, "compute", 10.0, 2.0)]
 
 
 def test_what_began_before_anybody_watched_is_left_to_the_report():
@@ -129,7 +147,125 @@ def test_what_began_before_anybody_watched_is_left_to_the_report():
     watch.say("a", "training", 1, 10.0, late=True)
     watch.say("a", "waiting", 1, 12.0, late=False)
 
-    assert watch.phases(13.0) == [Phase("a", 1, "wait", 12.0, 1.0)]
+    assert watch.phases(13.0, {}) == [Phase("a", 1, "wait", 12.0, 1.0)]
+
+
+def test_a_round_that_is_over_is_what_its_party_measured_and_the_next_is_watched():
+    watch = Stopwatch()
+    watch.say("a", "aligning", 0, 9.0, late=False)
+    watch.say("a", "training", 1, 10.0, late=False)
+    watch.say("a", "waiting for the global model", 1, 11.75, late=False)
+    watch.round_over("a", end(1, transferred=0.25), at=12.0)
+    watch.say("a", "waiting for the global model", 1, 12.5, late=False)  # it waits for round 2, and says 1
+
+    # 2 s that end at 12: 0.5 of them waited, 0.25 transferred, so 1.25 computed
+    assert watch.phases(13.0, {}, 2) == [
+        Phase("a", 0, "compute", 9.0, 1.0),
+        Phase("a", 1, "wait", 10.0, 0.5),
+        Phase("a", 1, "transfer", 10.5, 0.25),
+        Phase("a", 1, "compute", 10.75, 1.25),
+        Phase("a", 2, "wait", 12.0, 1.0),
+    ]
+    assert all(phase.round < 2 for phase in watch.phases(13.0, {}, 1))  # the task had one round
+
+
+def test_a_round_that_is_done_again_after_a_checkpoint_is_what_was_measured_last():
+    watch = Stopwatch()
+    for round in (1, 2, 3):
+        watch.say("a", "training", round, 10.0 * round, late=False)
+        watch.round_over("a", end(round), at=10.0 * round + 5)
+    watch.say("a", "training", 2, 50.0, late=False)  # back after round 1
+    assert [(p.round, p.phase) for p in watch.phases(51.0, {}) if p.start >= 50] == [(2, "compute")]
+    watch.round_over("a", end(2, seconds=4.0, waited=0.0), at=54.0)
+
+    assert [p for p in watch.phases(60.0, {}) if p.round == 2 and p.seconds] == [Phase("a", 2, "compute", 50.0, 4.0)]
+
+
+def test_measures_that_do_not_fit_are_cut_to_the_round():
+    phases = list(end(1, waited=5.0, transferred=1.0).phases("a", 10.0))
+
+    assert [phase.seconds for phase in phases] == [2.0, 0.0, 0.0]
+
+
+def test_reports_tell_what_nobody_watched_as_if_rounds_had_followed_one_another():
+    report = PartyReport([end(1), end(2, seconds=1.0, transferred=0.5)], written=20.0)
+
+    assert [(p.round, p.phase, p.start, p.seconds, p.late) for p in Stopwatch().phases(0.0, {"a": report})] == [
+        (1, "wait", 17.0, 0.5, True),
+        (1, "transfer", 17.5, 0.0, True),
+        (1, "compute", 17.5, 1.5, True),
+        (2, "wait", 19.0, 0.5, True),
+        (2, "transfer", 19.5, 0.5, True),
+        (2, "compute", 20.0, 0.0, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"round": 1}, {"round": "1", "seconds": 1, "waited": 0, "sent": 0, "received": 0}]
+)
+def test_what_is_no_measure_of_a_round_is_none(body):
+    assert round_end(body) is None
+
+
+def envelope(sender: str, receiver: str, round: int, size: int, **more: object) -> Envelope:
+    fields = {"incarnation": 1, "number": 1, "kind": "k", "attempt": 0, "step": "", "tensors": None, **more}
+    return Envelope(sender=sender, receiver=receiver, round=round, size=size, **fields)
+
+
+def traffic(*crossed: tuple[int, int], told=(), report=None, ended=False) -> dict[int, int]:
+    """Bytes that `a` sent, by round; crossed: (round, size)."""
+    ledger = Ledger()
+    for round, size in crossed:
+        ledger.add(envelope("a", "b", round, size))
+    rounds = {"a": {one.round: one for one in told}} if told else {}
+    rows = ledger.rows(rounds, {"a": report} if report else {}, ["a"] if ended else [])
+    return {row.round: row.sent for row in rows if row.party == "a"}
+
+
+def test_bytes_of_an_intersection_belong_to_the_one_round_that_measured_them():
+    sent = [(0, 100), (0, 50)]  # its messages carry no round
+
+    assert traffic(*sent) == {0: 150}
+    assert traffic(*sent, told=[end(1, sent=150)]) == {1: 150}
+    assert traffic(*sent, told=[end(1, sent=150)], ended=True) == {1: 150}
+    assert traffic(*sent, report=PartyReport([end(1, sent=150)], sent=150)) == {1: 150}
+
+
+def test_bytes_outside_of_rounds_are_the_same_live_and_at_the_end():
+    crossed = [(0, 30), (1, 100), (2, 100), (3, 7)]  # alignment, two rounds, and the word that it is over
+    told = [end(1, sent=100), end(2, sent=100)]
+
+    assert traffic(*crossed[:2]) == {0: 30, 1: 100}
+    assert traffic(*crossed[:3], told=told[:1]) == {0: 30, 1: 100, 2: 100}
+    live = traffic(*crossed, told=told, ended=True)
+    assert live == {0: 37, 1: 100, 2: 100}
+    assert live == traffic(*crossed, told=told, report=PartyReport(told, sent=237), ended=True)
+    assert live == traffic(report=PartyReport(told, sent=237))  # from files alone
+
+
+def test_who_comes_late_has_the_measured_rounds_and_the_one_that_goes_on():
+    assert traffic((3, 60), told=[end(1, sent=100), end(2, sent=100)]) == {1: 100, 2: 100, 3: 60}
+
+
+def test_a_latency_is_found_whichever_of_message_and_receipt_is_read_first():
+    journeys = Journeys()
+    first = envelope("a", "b", 1, 5, at=100.0)
+    again = envelope("a", "b", 1, 5, at=100.0, incarnation=2)  # sent again after a crash
+    other = envelope("a", "b", 2, 5, number=2, at=101.0)
+
+    assert journeys.send(first, 1) == (True, None)
+    assert journeys.send(again, 2) == (False, None)
+    assert list(journeys.take("b", [["a", "2-1", 100.5], ["a", "1-2", 101.25]])) == [(1, 0.5)]
+    assert journeys.send(other, 2) == (True, 0.25)
+    assert list(journeys.take("b", [["a", "1-1", 90.0]])) == [(1, 0.0)]  # clocks that differ
+
+
+@pytest.mark.parametrize("said", [None, 5, [1], [["a", "1-1"]], [["a", "x", 1.0]], [["a", "1-1", math.inf]]])
+def test_receipts_that_make_no_sense_are_left_out(said):
+    journeys = Journeys()
+    journeys.send(envelope("a", "b", 1, 5, at=100.0), 1)
+
+    assert list(journeys.take("b", said)) == []
 
 
 @pytest.mark.parametrize("path", ["..", "a/../..", "/../x", "a/.git", "x\0", "link", "link/b", "a\\..\\b"])

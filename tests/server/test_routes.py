@@ -181,16 +181,15 @@ async def test_a_wrong_value_is_named_and_nothing_is_written(api, jp_root_dir, t
     assert list((tmp_path / "outside").iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "null", '"x"', "{}"])
-async def test_what_is_no_order_is_refused_as_json(api, text):
-    code, said = await api("POST", "federations", text)
+async def test_what_is_no_order_is_refused_as_json(api):
+    for text in ("", "[]", "{", "null", '"x"', "{}"):
+        code, said = await api("POST", "federations", text)
 
-    assert code == 400
-    assert said["message"].startswith("the request cannot be read")
+        assert code == 400, text
+        assert said["message"].startswith("the request cannot be read")
 
 
-@pytest.mark.parametrize("path", ["../secret.ipynb", "/../../etc", "link/secret.ipynb", "a\\..\\b", ".ssh"])
-async def test_paths_outside_the_root_are_refused(api, jp_root_dir, tmp_path, path):
+async def test_paths_outside_the_root_are_refused(api, jp_root_dir, tmp_path):
     (tmp_path / "outside").mkdir()
     mark = {"playground": {"template": "t", "role": "r", "party": "p", "task": "t", "format": 1}}
     secret = {"nbformat": 4, "nbformat_minor": 5, "cells": [], "metadata": mark}
@@ -198,9 +197,10 @@ async def test_paths_outside_the_root_are_refused(api, jp_root_dir, tmp_path, pa
         place.write_text(json.dumps(secret))
     (jp_root_dir / "link").symlink_to(tmp_path / "outside")
 
-    code, said = await api("GET", "federations", path=path)
+    for path in ("../secret.ipynb", "/../../etc", "link/secret.ipynb", "a\\..\\b", ".ssh"):
+        code, said = await api("GET", "federations", path=path)
 
-    assert (code, said["field"]) == (400, "path")
+        assert (code, said["field"]) == (400, "path"), path
 
 
 async def test_notebooks_that_are_no_partys_are_no_federation(api, jp_root_dir):
@@ -298,13 +298,26 @@ async def test_a_failure_names_the_cell_and_has_the_traceback(api, past_run):
     }
 
 
-@pytest.mark.parametrize(
-    ("said", "shown"), [("interrupted", "interrupted"), ("timeout", "failed"), ("running", "abandoned")]
-)
-async def test_how_a_run_ended(api, past_run, said, shown):
-    past_run(status=said)
+async def test_how_a_run_ended(api, past_run):
+    for said, shown in [("interrupted", "interrupted"), ("timeout", "failed"), ("running", "abandoned")]:
+        past_run(said, status=said)
 
-    assert (await api("GET", "tasks/past"))[1]["status"] == shown
+        assert (await api("GET", f"tasks/{said}"))[1]["status"] == shown
+
+
+async def test_a_run_whose_summary_was_read_before_its_runner_ended_it_is_not_abandoned(past_run, runs):
+    folder = past_run(status="running")
+    with hold(folder, "past"):
+        (record,) = find_records()
+        summary = json.loads((folder / "summary.json").read_text())
+        for party in summary["parties"]:
+            party["status"] = "ok"
+        (folder / "summary.json").write_text(json.dumps({**summary, "status": "ok"}))
+    # now the runner has left, and `record` has what was read while it ran
+
+    assert record.status == "ok"
+    task = describe("past", record, None, Root(runs.parent))
+    assert (task.status, [party.status for party in task.parties]) == ("finished", ["finished"] * 2)
 
 
 async def test_unknown_tasks_are_404(api):
@@ -359,13 +372,13 @@ async def test_a_link_among_the_runs_is_not_followed_to_delete(api, past_run, ru
     assert folder.is_symlink()
 
 
-@pytest.mark.parametrize("name", ["..", "%2e%2e", "..%2fruns", "a%2fb", "x.y"])
-async def test_names_that_are_paths_reach_no_route(jp_fetch, past_run, name):
+async def test_names_that_are_paths_reach_no_route(jp_fetch, past_run):
     folder = past_run()
-    for method in ("GET", "DELETE"):
-        with pytest.raises(HTTPClientError) as refused:
-            await jp_fetch("playground", "tasks", name, method=method)
-        assert refused.value.code in (400, 403, 404, 405)
+    for name in ("..", "%2e%2e", "..%2fruns", "a%2fb", "x.y"):
+        for method in ("GET", "DELETE"):
+            with pytest.raises(HTTPClientError) as refused:
+                await jp_fetch("playground", "tasks", name, method=method)
+            assert refused.value.code in (400, 403, 404, 405), name
     assert folder.is_dir()
 
 
@@ -377,31 +390,13 @@ async def test_a_folder_of_the_current_directory_is_no_task(api, past_run, tmp_p
     assert (tmp_path / "elsewhere").is_dir()
 
 
-async def test_what_the_runner_cannot_do_yet_is_said(api, past_run, monkeypatch):
-    from playground_ext.runner.cli import app
-
-    past_run()
-    commands = [one for one in app.registered_commands if getattr(one.callback, "__name__", "") != "resume"]
-    monkeypatch.setattr(app, "registered_commands", commands)
-    monkeypatch.setattr("playground_ext.server.tasks.importlib.util.find_spec", lambda name: None)
-
-    assert (await api("POST", "tasks/past/resume"))[0] == 409  # it has finished
-    past_run("stopped", status="interrupted")
-    assert (await api("POST", "tasks/stopped/resume"))[0] == 501
-    code, said = await api("POST", "tasks/past/replay", {"party": "nobody", "round": 1})
-    assert (code, said["field"]) == (400, "party")
-    code, said = await api("POST", "tasks/past/replay", {"party": "aggregator", "round": 0})
-    assert (code, said["field"]) == (400, "round")
-    assert (await api("POST", "tasks/past/replay", {"party": "aggregator", "round": 1}))[0] == 501
-
-
-@pytest.mark.parametrize(("argument", "text"), [("before", "-1"), ("before", "x"), ("limit", "0"), ("limit", "1e9")])
-async def test_arguments_that_are_no_numbers_are_named(api, past_run, argument, text):
+async def test_arguments_that_are_no_numbers_are_named(api, past_run):
     past_run()
 
-    code, said = await api("GET", "tasks/past/logs", **{argument: text})
+    for argument, text in [("before", "-1"), ("before", "x"), ("limit", "0"), ("limit", "1e9")]:
+        code, said = await api("GET", "tasks/past/logs", **{argument: text})
 
-    assert (code, said["field"]) == (400, argument)
+        assert (code, said["field"]) == (400, argument), text
 
 
 async def test_opening_lab_starts_no_server(api, tmp_path, past_run):
