@@ -1,0 +1,5 @@
+declare module '*.svg' {
+  const svg: string;
+  export default svg;
+}
+declare module '*.css';

@@ -1,0 +1,361 @@
+"""From a tile to a trained model: launcher, dialog, notebooks side by side, run all, the panel, failures, reload."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright", reason="playwright is not installed (pip install playwright)")
+
+from playwright.sync_api import Page, expect
+
+from .conftest import REPOSITORY, Lab, open_lab, set_theme
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+AXE = REPOSITORY / "playground_ext" / "lab" / "node_modules" / "axe-core" / "axe.min.js"
+PROBE = Path(__file__).with_name("live_probe.js")
+QUICK = {"max_rounds": 2, "samples": 200}
+RUN_TIMEOUT = 150_000  # milliseconds that starting kernels and two short rounds may take on a busy machine
+
+
+def post(lab: Lab, path: str, body: Any) -> Any:
+    request = urllib.request.Request(
+        f"{lab.url}playground/{path}",
+        data=json.dumps(body).encode(),
+        headers={"Authorization": f"token {lab.token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def make_federation(lab: Lab, name: str, collaborators: int = 2, **parameters: Any) -> Any:
+    roles = {"collaborator": collaborators}
+    return post(
+        lab,
+        "federations",
+        {"template": "fed_avg", "name": name, "directory": "", "roles": roles, "parameters": QUICK | parameters},
+    )
+
+
+def open_dialog(page: Page, tile: str = "FedAvg on handwritten digits") -> None:
+    page.locator(".jp-LauncherCard", has=page.get_by_text(tile, exact=True)).click()
+    page.wait_for_function("document.activeElement.id === 'pg-create-name'")
+
+
+def fill(page: Page, **values: Any) -> None:
+    for field, value in values.items():
+        page.locator(f"#pg-create-{field}").fill(str(value))
+
+
+def create_from_tile(page: Page, name: str, collaborators: int = 2, **parameters: Any) -> None:
+    """Fill in the dialog and accept it; ends when each notebook has its kernel."""
+    open_dialog(page)
+    fill(page, name=name, **{"roles-collaborator": collaborators})
+    fill(page, **{f"parameters-{key}": value for key, value in (QUICK | parameters).items()})
+    page.get_by_role("button", name="Create and open").click()
+    wait_for_kernels(page, collaborators + 1)
+
+
+def wait_for_kernels(page: Page, count: int) -> None:
+    page.wait_for_function(
+        """count => {
+          const panels = [...document.querySelectorAll('.jp-NotebookPanel')];
+          const idle = [...document.querySelectorAll('.pg-Party-state')].filter(e => /idle/i.test(e.textContent));
+          return panels.length === count && idle.length === count;
+        }""",
+        arg=count,
+        timeout=RUN_TIMEOUT,
+    )
+
+
+def notebook(page: Page, name: str) -> Any:
+    """The notebook panel of the tab with this label."""
+    tab = page.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text=name).first
+    return page.locator(f"#{tab.get_attribute('data-id')}")
+
+
+def status_of(page: Page, task: str) -> Any:
+    return page.locator(f".pg-Task[data-task='{task}'] .pg-Status")
+
+
+def finished(page: Page, task: str) -> None:
+    expect(status_of(page, task)).to_have_text("Finished", timeout=RUN_TIMEOUT)
+
+
+def show_panel(page: Page) -> None:
+    page.evaluate("window.jupyterapp.commands.execute('playground:show-panel')")
+    page.wait_for_selector(".pg-Panel")
+
+
+def serious_findings(page: Page, *selectors: str) -> list[str]:
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed (cd playground_ext/lab && npm ci)")
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("selectors => window.axe.run({include: selectors})", [[selector] for selector in selectors])
+    return [
+        f"{finding['id']}: {finding['help']}: {node['html'][:200]} {node['failureSummary']}"
+        for finding in found["violations"]
+        if finding["impact"] in ("serious", "critical")
+        for node in finding["nodes"]
+    ]
+
+
+def test_a_tile_opens_a_dialog_and_then_one_notebook_per_party_that_run_together(page, lab, shot, capsys):
+    page.add_init_script(path=str(PROBE))
+    open_lab(page, lab, reset=True)
+    show_panel(page)
+    expect(page.get_by_text("No federation yet.")).to_be_visible()
+    category = page.locator(".jp-Launcher-section", has_text="Federations")
+    expect(category.locator(".jp-LauncherCard")).to_have_count(len(lab.get("templates")))
+    shot("launcher")
+
+    open_dialog(page)
+    fill(page, **{"roles-collaborator": 3, "parameters-max_rounds": 3, "parameters-samples": 400})
+    shot("dialog")
+    started = time.monotonic()
+    page.get_by_role("button", name="Create and open").click()
+    wait_for_kernels(page, 4)
+    opened = time.monotonic() - started
+
+    names = ["aggregator", "collaborator-1", "collaborator-2", "collaborator-3"]
+    boxes = {name: notebook(page, name).bounding_box() for name in names}
+    left, right = boxes["aggregator"], boxes["collaborator-1"]
+    assert right["x"] >= left["x"] + left["width"]
+    assert boxes["collaborator-2"]["y"] >= left["y"] + left["height"]
+    assert boxes["collaborator-3"]["x"] == right["x"]
+    widths = [box["width"] for box in boxes.values()]
+    heights = [box["height"] for box in boxes.values()]
+    assert max(widths) - min(widths) < 5  # pixels
+    assert max(heights) - min(heights) < 5
+    shot("grid")
+
+    started = time.monotonic()
+    notebook(page, "collaborator-1").get_by_role("button", name="Run all parties", exact=True).click()
+    page.wait_for_selector(".jp-OutputArea-output")
+    first_output = time.monotonic() - started
+    page.wait_for_selector(".pg-Party.pg-mod-running")
+    shot("running")
+    finished(page, "fed_avg")
+    expect(page.locator(".pg-Party.pg-mod-finished")).to_have_count(4)
+    assert page.locator(".jp-Dialog").count() == 0
+    for name in boxes:  # the last cells of both notebooks print what the final model can do
+        expect(
+            notebook(page, name).locator(".jp-OutputArea-output", has_text=re.compile("right|times")).first
+        ).to_be_attached(timeout=RUN_TIMEOUT)
+    expect(page.locator(".pg-StatusItem")).to_contain_text("FedAvg on handwritten digits: finished · 4 parties")
+    shot("finished")
+
+    delays = panel_delays(page)
+    with capsys.disabled():
+        print(f"\ndialog to four notebooks with ready kernels: {opened:.1f} s (goal: under 6 s)")
+        print(f"run all to first output, warm kernels: {first_output:.1f} s (goal: under 2 s)")
+        print(
+            f"panel after an event: median {1000 * statistics.median(delays):.0f} ms, worst {1000 * max(delays):.0f} ms"
+            f" of {len(delays)} (goal: under 300 ms)"
+        )
+
+
+def panel_delays(page: Page) -> list[float]:
+    """Seconds from a party's saying that it is in a new round to the panel's showing it."""
+    frames, shown = page.evaluate("[window.__frames, window.__shown]")
+    rounds: dict[str, int] = {}
+    delays = []
+    for frame in frames:
+        for party in frame["parties"]:
+            name, number = party["party"], party["round"]
+            if number is not None and rounds.get(name) != number:
+                rounds[name] = number
+                text = f"round {number}/"
+                seen = [
+                    s["at"] for s in shown if s["at"] >= frame["at"] and s["parties"].get(name, "").startswith(text)
+                ]
+                if seen:
+                    delays.append(seen[0] - min(party["last_seen"], frame["at"]))
+    assert delays, f"no party changed its round in {len(frames)} frames"
+    return delays
+
+
+def test_the_dialog_names_what_is_wrong_and_keeps_what_was_typed(page, lab, shot):
+    (lab.root / "taken").mkdir()
+    open_dialog(page, "Private set intersection")
+    accept = page.get_by_role("button", name="Create and open")
+    fill(page, name="taken")
+    expect(page.get_by_text("There is a folder of that name; taken-2 is free.")).to_be_visible()
+    expect(accept).to_be_disabled()
+    fill(page, name="two words")
+    expect(page.get_by_text("Letters, digits, - and _ only")).to_be_visible()
+    fill(page, name="psi-1", **{"roles-collaborator": 99})
+    expect(page.get_by_text("At most 16.")).to_be_visible()
+    expect(page.locator("#pg-create-roles-collaborator")).to_have_attribute("aria-invalid", "true")
+    shot("dialog-invalid")
+    fill(page, **{"roles-collaborator": 2, "directory": "../elsewhere"})
+    accept.click()
+    expect(page.get_by_role("alert").first).to_be_visible()
+    assert page.locator("#pg-create-roles-collaborator").input_value() == "2"
+    shot("dialog-refused")
+    fill(page, directory="")
+    expect(accept).to_be_enabled()
+    page.keyboard.press("Escape")
+    expect(page.locator(".jp-Dialog")).to_have_count(0)
+
+
+def test_a_party_fails_and_the_jump_lands_in_its_cell(page, lab, run, shot):
+    made = make_federation(lab, "failing")
+    path = lab.root / "failing" / "collaborator-2.ipynb"
+    content = json.loads(path.read_text())
+    (cell,) = [cell for cell in content["cells"] if "def train_an_epoch" in "".join(cell["source"])]
+    source = "".join(cell["source"])
+    cell["source"] = re.sub(
+        r"( +)def train_an_epoch\(self\)[^\n]*:\n", r"\g<0>\1    raise ValueError('unreadable digits')\n", source
+    )
+    path.write_text(json.dumps(content))
+    failing = content["cells"].index(cell)
+
+    show_panel(page)
+    run("docmanager:open", path=made["parties"][0]["path"])
+    page.wait_for_selector(".pg-Task[data-task='failing']")
+    page.evaluate("void window.jupyterapp.commands.execute('playground:run-all', {task: 'failing'})")
+    row = page.locator(".pg-Party[data-party='collaborator-2']")
+    expect(row.locator(".pg-Status")).to_have_text("Failed", timeout=RUN_TIMEOUT)
+    expect(row.locator(".pg-Status svg")).to_be_visible()
+    expect(row).to_contain_text("ValueError")
+    expect(row).to_contain_text("unreadable digits")
+    shot("failed")
+
+    row.get_by_role("button", name="Traceback").click()
+    expect(page.locator(".pg-Traceback pre")).to_contain_text("ValueError: unreadable digits")
+    shot("traceback")
+    page.get_by_role("button", name="Go to cell").last.click()
+    panel = notebook(page, "collaborator-2")
+    expect(panel).to_be_visible()
+    active = panel.locator(".jp-Notebook-cell.jp-mod-active")
+    expect(active).to_be_in_viewport()
+    expect(active).to_have_attribute("data-windowed-list-index", str(failing))
+    shot("go-to-cell")
+    run("playground:interrupt-all", task="failing")
+    expect(status_of(page, "failing")).not_to_have_text("Running", timeout=RUN_TIMEOUT)
+
+
+def test_a_reload_in_the_middle_loses_nothing(page, lab, shot):
+    show_panel(page)
+    create_from_tile(page, "reloaded", max_rounds=12, samples=1500)
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save-all')")
+    page.evaluate("void window.jupyterapp.commands.execute('playground:run-all', {task: 'reloaded'})")
+    first = page.locator(".pg-Party-round").first
+    expect(first).to_contain_text("round 2/12", timeout=RUN_TIMEOUT)
+    page.wait_for_timeout(1200)  # Lab saves the layout a second after it changed
+    open_lab(page, lab)
+    expect(page.locator(".pg-Panel")).to_be_visible()
+    expect(page.locator(".jp-NotebookPanel")).to_have_count(3)
+    expect(page.locator(".pg-Task.pg-mod-selected")).to_have_attribute("data-task", "reloaded")
+    expect(page.locator(".pg-Party")).to_have_count(3)
+    shot("reloaded")
+    finished(page, "reloaded")
+
+
+def test_background_runs_go_on_without_the_page_and_show_their_results(page, lab, run, shot):
+    make_federation(lab, "behind")
+    show_panel(page)
+    run("docmanager:open", path="behind/aggregator.ipynb")
+    panel = notebook(page, "aggregator")
+    panel.get_by_role("button", name="Run in background").click()
+    running = page.locator(".pg-Task", has_text="background").first
+    expect(running).to_be_visible(timeout=RUN_TIMEOUT)
+    task = running.get_attribute("data-task")
+    page.goto("about:blank")
+    page.wait_for_timeout(500)
+    open_lab(page, lab)
+    show_panel(page)
+    finished(page, task)
+    expect(page.get_by_text("has finished.")).to_be_visible()
+    page.get_by_role("button", name="Show results").click()
+    expect(page.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text="collaborator-1")).to_be_visible()
+    assert page.locator(".jp-Dialog").count() == 0
+    before = json.loads((lab.root / "behind" / "aggregator.ipynb").read_text())
+    assert not any(cell.get("outputs") for cell in before["cells"])  # what is open in the tab was not written to
+    shot("background")
+
+
+def test_buttons_for_parties_are_only_on_their_notebooks(page, lab, run):
+    (lab.root / "plain.ipynb").write_text(
+        json.dumps(
+            {
+                "cells": [],
+                "metadata": {"kernelspec": {"name": "python3", "display_name": "p"}},
+                "nbformat": 4,
+                "nbformat_minor": 5,
+            }
+        )
+    )
+    make_federation(lab, "buttons")
+    run("docmanager:open", path="plain.ipynb")
+    page.wait_for_selector(".jp-NotebookPanel .jp-Toolbar-item[data-jp-item-name='save']")
+    run("docmanager:open", path="buttons/aggregator.ipynb")
+    panel = notebook(page, "aggregator")
+    for name in (
+        "Run all parties",
+        "Interrupt all parties",
+        "Restart all parties",
+        "Restart and run all parties",
+        "Run in background",
+    ):
+        expect(panel.get_by_role("button", name=re.compile(f"^{name}( \\(.*\\))?$"))).to_be_visible()
+    assert notebook(page, "plain").locator(".pg-PartyButton").count() == 0
+
+
+def test_no_serious_finding_of_axe_in_either_theme(page, lab, run, shot):
+    make_federation(lab, "accessible", collaborators=11)
+    show_panel(page)
+    run("docmanager:open", path="accessible/aggregator.ipynb")
+    page.locator(".pg-Task[data-task='accessible']").click()
+    expect(page.locator(".pg-Party")).to_have_count(12)
+    for dark in (False, True):
+        set_theme(page, dark)
+        shot(f"twelve-parties-{'dark' if dark else 'light'}")
+        assert (
+            serious_findings(
+                page, ".pg-Panel", ".pg-StatusItem" if page.locator(".pg-StatusItem").count() else ".pg-Panel"
+            )
+            == []
+        )
+        page.evaluate("void window.jupyterapp.commands.execute('playground:create')")
+        page.wait_for_function("document.activeElement.id === 'pg-create-name'")
+        shot(f"dialog-{'dark' if dark else 'light'}")
+        assert serious_findings(page, ".pg-CreateDialog") == []
+        page.keyboard.press("Escape")
+        expect(page.locator(".jp-Dialog")).to_have_count(0)
+
+
+def test_everything_can_be_reached_with_the_keyboard(page, lab, run):
+    page.wait_for_selector(".jp-Launcher-section >> text=Federations")
+    page.wait_for_timeout(2000)  # the launcher takes the focus, and the palette closes when it loses it
+    page.keyboard.press("Control+Shift+c")
+    palette = page.locator("#modal-command-palette .lm-CommandPalette-input")
+    palette.fill("federations")
+    page.wait_for_selector(".lm-CommandPalette-itemLabel >> text=Run All Parties", state="attached")
+    labels = set(page.locator(".lm-CommandPalette-itemLabel").all_text_contents())
+    assert {"Run All Parties", "Run Federation in Background", "New Federation…", "Delete Task…", "Stop Task"} <= labels
+    page.keyboard.press("Escape")
+
+    make_federation(lab, "keys")
+    show_panel(page)
+    run("docmanager:open", path="keys/aggregator.ipynb")
+    page.wait_for_selector(".pg-Task[data-task='keys']")
+    page.locator(".pg-Tasks-list").focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".pg-Task").first).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("End")
+    expect(page.locator(".pg-Task").last).to_have_attribute("aria-selected", "true")
+    page.locator(".pg-Task[data-task='keys']").click()
+    page.locator(".pg-Party-name").nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text="collaborator-1")).to_be_visible()
