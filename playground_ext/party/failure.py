@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -109,7 +111,16 @@ def _libraries() -> tuple[str, ...]:
 
 
 def _is_ours(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).split(".")[0] in ("playground_ext", "IPython", "ipykernel")
+    package = str(frame.f_globals.get("__name__", "")).split(".")[0]
+    if package in ("playground_ext", "IPython", "ipykernel"):
+        return True
+    return package == "__main__" and frame.f_code.co_filename.startswith(_package())  # `python -m playground_ext.…`
+
+
+@functools.cache
+def _package() -> str:
+    """This package's folder, with the separator behind it."""
+    return str(Path(__file__).parents[1]) + os.sep
 
 
 def _cell(frame: FrameType) -> str | None:

@@ -265,8 +265,18 @@ def past_run(runs: Path) -> Callable[..., Path]:
                 "role": party.split("-")[0],
                 "nodes": ["aggregator", "collaborator-1"],
                 "rounds": 2,
+                "sent": {"others": 117},
+                "received": {"others": 44},
                 "round_reports": [
-                    {"round": 1, "participants": [], "seconds": 2.0, "waited": 0.5, "sent": 100, "received": 40},
+                    {
+                        "round": 1,
+                        "participants": [],
+                        "seconds": 2.0,
+                        "waited": 0.5,
+                        "sent": 100,
+                        "received": 40,
+                        "transferred": 0.25,
+                    },
                     {"round": 2, "participants": [], "seconds": 1.0, "waited": 0.25, "sent": 10, "received": 4},
                 ],
             }

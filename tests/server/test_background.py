@@ -180,8 +180,7 @@ class Demo(FedAvgScheduler):
     def run_test(self):
         return {}
 
-result = Demo(max_rounds=rounds, log_rounds=1).run()
-print(result.rounds, "rounds")
+Demo(max_rounds=rounds, log_rounds=1).launch_task(task_id)
 """
 
 
@@ -193,7 +192,7 @@ async def test_a_run_that_failed_is_resumed_after_its_checkpoint_and_a_round_of_
     (tiny / "broken").touch()
     await api("POST", "runs", {"path": "tiny", "task": "mine"})
     failed = await until(api, "mine", "failed")
-    assert (failed["failure"]["party"], failed["failure"]["message"]) == ("collaborator", "broken")
+    assert (failed["failure"]["party"], failed["failure"]["message"]) == ("collaborator-1", "broken")
     (tiny / "broken").unlink()
 
     code, said = await api("POST", "tasks/mine/resume")
@@ -206,13 +205,13 @@ async def test_a_run_that_failed_is_resumed_after_its_checkpoint_and_a_round_of_
     logs = (runs / "mine" / "logs.jsonl").read_text()
     assert "going on after round 1, from its checkpoint" in logs
 
-    code, said = await api("POST", "tasks/mine/replay", {"party": "collaborator", "round": 2})
-    assert (code, said) == (200, {"path": "runs/mine/replay-collaborator-round-2.ipynb"})
-    replayed = nbformat.read(runs / "mine" / "replay-collaborator-round-2.ipynb", as_version=4)
+    code, said = await api("POST", "tasks/mine/replay", {"party": "collaborator-1", "round": 2})
+    assert (code, said) == (200, {"path": "runs/mine/replay-collaborator-1-round-2.ipynb"})
+    replayed = nbformat.read(runs / "mine" / "replay-collaborator-1-round-2.ipynb", as_version=4)
     assert any("PLAYGROUND_REPLAY" in cell.source for cell in replayed.cells)
-    code, said = await api("POST", "tasks/mine/replay", {"party": "collaborator", "round": 9})
+    code, said = await api("POST", "tasks/mine/replay", {"party": "collaborator-1", "round": 9})
     assert code == 400
-    assert "round 9 of collaborator in mine was not kept" in said["message"]
+    assert "round 9 of collaborator-1 in mine was not kept" in said["message"]
 
 
 async def test_what_the_runner_says_against_resuming_reaches_the_page(api, past_run, monkeypatch):

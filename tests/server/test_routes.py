@@ -12,9 +12,12 @@ from tornado.httpclient import HTTPClientError
 
 from playground_ext.logs.record import LogRecord, encode_batch
 from playground_ext.party.lease import Lease
+from playground_ext.runner.history import find_records, hold
 from playground_ext.runner.parameters import read_parameters_cell
 from playground_ext.runner.plan import make_plan
 from playground_ext.runner.templates import check, load, read_notebook
+from playground_ext.server.describing import describe
+from playground_ext.server.paths import Root
 
 ROUTES = [
     ("GET", "templates"),
@@ -141,42 +144,42 @@ async def test_a_folder_that_exists_is_left_alone_and_another_name_proposed(api,
     assert list((jp_root_dir / "mine").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"template": "nothing"}, "template"),
-        ({"template": "../../templates/fed_avg"}, "template"),
-        ({"name": "../escape"}, "name"),
-        ({"name": "all"}, "name"),
-        ({"name": ""}, "name"),
-        ({"directory": "../.."}, "directory"),
-        ({"directory": "/etc/../.."}, "directory"),
-        ({"directory": ".hidden"}, "directory"),
-        ({"directory": "link"}, "directory"),
-        ({"directory": "missing"}, "directory"),
-        ({"roles": {"collaborator": 0}}, "collaborator"),
-        ({"roles": {"aggregator": 2}}, "aggregator"),
-        ({"roles": {"boss": 1}}, "boss"),
-        ({"roles": {"collaborator": "two"}}, "roles"),
-        ({"parameters": {"max_rounds": 0}}, "max_rounds"),
-        ({"parameters": {"max_rounds": "many"}}, "max_rounds"),
-        ({"parameters": {"seed": [1]}}, "seed"),
-        ({"parameters": {"split": "fair"}}, "split"),
-        ({"parameters": {"task_id": "x"}}, "task_id"),
-        ({"parameters": {"unknown": 1}}, "unknown"),
-        ({"surprise": 1}, "surprise"),
-    ],
-)
-async def test_a_wrong_value_is_named_and_nothing_is_written(api, jp_root_dir, tmp_path, change, field):
+WRONG = [
+    ({"template": "nothing"}, "template"),
+    ({"template": "../../templates/fed_avg"}, "template"),
+    ({"name": "../escape"}, "name"),
+    ({"name": "all"}, "name"),
+    ({"name": ""}, "name"),
+    ({"directory": "../.."}, "directory"),
+    ({"directory": "/etc/../.."}, "directory"),
+    ({"directory": ".hidden"}, "directory"),
+    ({"directory": "link"}, "directory"),
+    ({"directory": "missing"}, "directory"),
+    ({"roles": {"collaborator": 0}}, "collaborator"),
+    ({"roles": {"aggregator": 2}}, "aggregator"),
+    ({"roles": {"boss": 1}}, "boss"),
+    ({"roles": {"collaborator": "two"}}, "roles"),
+    ({"parameters": {"max_rounds": 0}}, "max_rounds"),
+    ({"parameters": {"max_rounds": "many"}}, "max_rounds"),
+    ({"parameters": {"seed": [1]}}, "seed"),
+    ({"parameters": {"split": "fair"}}, "split"),
+    ({"parameters": {"task_id": "x"}}, "task_id"),
+    ({"parameters": {"unknown": 1}}, "unknown"),
+    ({"surprise": 1}, "surprise"),
+]
+
+
+async def test_wrong_values_are_named_and_nothing_is_written(api, jp_root_dir, tmp_path):
     (tmp_path / "outside").mkdir()
     (jp_root_dir / "link").symlink_to(tmp_path / "outside")
     before = sorted(tmp_path.rglob("*.ipynb"))
 
-    code, said = await api("POST", "federations", {"template": "fed_avg", "name": "mine", **change})
+    for change, field in WRONG:
+        code, said = await api("POST", "federations", {"template": "fed_avg", "name": "mine", **change})
 
-    assert code == 400
-    assert said["field"].split("[")[0] == field
-    assert said["message"]
+        assert code == 400, change
+        assert said["field"].split("[")[0] == field, change
+        assert said["message"], change
     assert sorted(tmp_path.rglob("*.ipynb")) == before
     assert list((tmp_path / "outside").iterdir()) == []
 
@@ -254,18 +257,24 @@ async def test_lines_metrics_and_reports_of_a_run_that_is_over(api, past_run):
     assert [(point["seq"], point["round"], point["value"]) for point in points] == [(1, 1, 0.5), (2, 2, None)]
 
     _, traffic = await api("GET", "tasks/past/traffic")
-    assert traffic[0] == {"party": "aggregator", "round": 1, "sent": 100, "received": 40}
+    assert [row for row in traffic if row["party"] == "aggregator"] == [
+        {"party": "aggregator", "round": 0, "sent": 7, "received": 0},  # 117 in all, 110 in rounds
+        {"party": "aggregator", "round": 1, "sent": 100, "received": 40},
+        {"party": "aggregator", "round": 2, "sent": 10, "received": 4},
+    ]
 
     _, phases = await api("GET", "tasks/past/timeline")
     mine = [phase for phase in phases if phase["party"] == "aggregator"]
-    # rounds of 2 s (0.5 s waiting) and 1 s (0.25 s), one after the other
+    # rounds of 2 s (0.5 s waiting, 0.25 s transferring) and 1 s (0.25 s waiting), one after the other
     assert [(phase["round"], phase["phase"], phase["seconds"]) for phase in mine] == [
         (1, "wait", 0.5),
-        (1, "compute", 1.5),
+        (1, "transfer", 0.25),
+        (1, "compute", 1.25),
         (2, "wait", 0.25),
+        (2, "transfer", 0.0),
         (2, "compute", 0.75),
     ]
-    assert mine[2]["start"] - mine[0]["start"] == pytest.approx(2.0)
+    assert mine[3]["start"] - mine[0]["start"] == pytest.approx(2.0)
     assert (await api("GET", "tasks/past/messages")) == (200, [])
 
 
