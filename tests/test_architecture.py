@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "kernel": _LOGS,
     "runner": _LOGS | {"kernel"},
     "overview": _LOGS | {"runner"},
-    "server": _LOGS | {"runner"},
+    "server": _LOGS | {"runner", "kernel"},
 }
 
 

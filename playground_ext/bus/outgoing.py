@@ -210,7 +210,7 @@ class Sender:
     def _check_refusal(self, receiver: str, entry_id: str, digest: bytes, error: Exception) -> None:
         """A refused id is success only if the very same message is already there (or was there and is trimmed)."""
         text = str(error)
-        if text.startswith("OOM"):
+        if text.startswith("OOM") or "used memory > 'maxmemory'" in text:  # redis-py takes the code away
             raise server_full(self._me, self.slowest()) from error
         if "equal or smaller" not in text:
             raise ServerError(

@@ -8,4 +8,5 @@ feed        a thread that follows one task's streams; story is what it has read
 listing     a thread that follows the list of all tasks
 federations folders with one notebook per party, written and recognised
 background  `playground run` in a session of its own
+warming     the process that forks kernels, ready before the first federation
 """

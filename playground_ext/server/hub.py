@@ -15,6 +15,7 @@ from playground_ext.server.finding import Finder
 from playground_ext.server.listing import Listing
 from playground_ext.server.paths import Root
 from playground_ext.server.story import Story
+from playground_ext.server.warming import Warming
 from playground_ext.server.wire import Task, TaskSummary
 
 __all__ = ["Hub", "Watcher"]
@@ -39,6 +40,7 @@ class Hub:
         self.root = root
         self.finder = Finder()
         self.background = Background(root)
+        self.warming = Warming()
         self.tasks: list[TaskSummary] | None = None  # the newest list; None while nobody asks
         self.list_version = 0
         self._loop: asyncio.AbstractEventLoop | None = None  # none runs yet while Jupyter loads extensions

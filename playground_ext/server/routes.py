@@ -100,6 +100,7 @@ class TemplatesHandler(_Handler):
 
     @_answering
     async def get(self) -> None:
+        self.hub.warming.start()  # a page shows the launcher
         self.reply(await asyncio.to_thread(federations.template_list))
 
 

@@ -320,6 +320,8 @@ export namespace CommandIDs {
   export const stop = 'playground:stop';
   export const rerun = 'playground:rerun';
   export const resume = 'playground:resume';
+  /** {task?, party?, round?}: what is missing is asked for. */
+  export const replay = 'playground:replay';
   export const remove = 'playground:delete';
   export const openFolder = 'playground:open-folder';
 }

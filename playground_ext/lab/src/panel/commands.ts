@@ -1,6 +1,6 @@
 /** Commands on one task: open its notebooks, see why it failed, stop it, run it again, delete it. */
 import { JupyterFrontEnd } from '@jupyterlab/application';
-import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
+import { Dialog, InputDialog, Notification, showDialog } from '@jupyterlab/apputils';
 import { PathExt } from '@jupyterlab/coreutils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { NotebookPanel } from '@jupyterlab/notebook';
@@ -105,6 +105,40 @@ export function addTaskCommands(options: ICommandOptions): string[] {
       }
     });
   }
+  add(
+    CommandIDs.replay,
+    {
+      label: trans.__('Replay a Round…'),
+      caption: trans.__('Open a notebook in which one round of one party runs again from its recorded messages alone'),
+      enabled: args => summaryOf(args) !== undefined && !going(summaryOf(args))
+    },
+    async args => {
+      const task = summaryOf(args);
+      if (task === undefined) {
+        return;
+      }
+      const { parties } = await stateOf(task.task);
+      const title = trans.__('Replay a round of %1', task.task);
+      const party =
+        typeof args['party'] === 'string'
+          ? args['party']
+          : (await InputDialog.getItem({ title, label: trans.__('Party'), items: parties.map(one => one.party) })).value;
+      if (party === null) {
+        return;
+      }
+      const last = parties.find(one => one.party === party)?.round ?? task.round ?? 1;
+      const label = trans.__('Round (the last one is kept; keep_rounds = "all" keeps every one)');
+      const round = typeof args['round'] === 'number' ? args['round'] : (await InputDialog.getNumber({ title, label, value: last })).value;
+      if (round === null) {
+        return;
+      }
+      const { path } = await request<{ path: string }>(route('tasks', task.task, 'replay'), {
+        method: 'POST',
+        body: { party, round }
+      });
+      await commands.execute('docmanager:open', { path });
+    }
+  );
   add(
     CommandIDs.remove,
     {
