@@ -16,7 +16,19 @@ sys.path.insert(0, str(Path(__file__).parent))  # scripted_parties: forked proce
 
 from scripted_parties import ScriptedParties
 
-SLOW = ("compat", "end_to_end", "kernel", "runner", "deployment", "notebooks", "fed_avg", "hetero_nn", "logs", "server")
+SLOW = (
+    "compat",
+    "end_to_end",
+    "kernel",
+    "runner",
+    "deployment",
+    "notebooks",
+    "fed_avg",
+    "hetero_nn",
+    "chaos",
+    "logs",
+    "server",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -62,7 +62,7 @@ def test_every_playground_command_in_it_is_one():
     assert {line[0] for line in commands("playground")} <= known
     for command, *arguments in commands("playground"):
         options = {argument for argument in arguments if argument.startswith("--")}
-        template = arguments[:1] if command == "run" and arguments[0] in find_templates() else []  # has options of its own
+        template = arguments[:1] if command == "run" and arguments[0] in find_templates() else []  # with its options
         text = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, [command, *template, "--help"]).output
         assert all(option in text for option in options), (command, options)
 

@@ -140,8 +140,8 @@ def render(summary: dict[str, Any]) -> str:
     """The README's table."""
     lines = ["| What happens | What becomes of it | Shown by |", "|---|---|---|"]
     for target, what in (
-        ("party", "A party is killed (`kill -9`), at every step of the protocol, and its notebook run again"),
-        ("server", "The server is killed, at every step of a party, and comes back without its data"),
+        ("party", "A party is killed (`kill -9`) at any step of the protocol, and its notebook run again"),
+        ("server", "The server is killed at any step of a party, and comes back without its data"),
     ):
         counts = summary["kills"].get(target, {})
         shown = ", ".join(f"{NAMES[name]} {good} of {all_}" for name, (good, all_) in counts.items())

@@ -6,11 +6,14 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from playground_ext.kernel.listing import stop_zygotes, zygotes
+from playground_ext.kernel.specs import install
 from playground_ext.runner.history import find_records
 
 DECLARATION = """
@@ -184,12 +187,27 @@ Demo(max_rounds=rounds, log_rounds=1).launch_task(task_id)
 """
 
 
-async def test_a_run_that_failed_is_resumed_after_its_checkpoint_and_a_round_of_it_replayed(api, tiny, runs):
+@pytest.fixture
+def warm(lab_environment, jp_environ, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The roles' kernels, forked: torch is imported once."""
+    monkeypatch.delenv("PLAYGROUND_WARM")
+    install(user=True, warm=True)  # pytest-jupyter hides this environment's kernels
+    yield
+    stop_zygotes()
+
+
+async def test_a_run_in_warm_kernels_fails_is_resumed_after_its_checkpoint_and_replayed(api, tiny, runs, warm):
     for notebook in tiny.glob("*.ipynb"):
         node = nbformat.read(notebook, as_version=4)
+        node.metadata.kernelspec["name"] = f"playground-{notebook.stem}"
         node.cells[1].source = TRAINING
         nbformat.write(node, notebook)
     (tiny / "broken").touch()
+    assert (await api("GET", "templates"))[0] == 200  # a page shows the launcher, which warms what the kernels ask
+    deadline = time.monotonic() + 60
+    while not (warmed := await asyncio.to_thread(zygotes)):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
     await api("POST", "runs", {"path": "tiny", "task": "mine"})
     failed = await until(api, "mine", "failed")
     assert (failed["failure"]["party"], failed["failure"]["message"]) == ("collaborator-1", "broken")
@@ -202,6 +220,8 @@ async def test_a_run_that_failed_is_resumed_after_its_checkpoint_and_a_round_of_
     ended = await until(api, "mine", "finished", "failed", "abandoned")
     assert ended["status"] == "finished", ended
     assert [(party["status"], party["round"]) for party in ended["parties"]] == [("finished", 2)] * 2
+    (zygote,) = await asyncio.to_thread(zygotes)  # one for both roles, and for both attempts of each
+    assert (zygote.status.pid, zygote.status.born) == (warmed[0].status.pid, 4)
     logs = (runs / "mine" / "logs.jsonl").read_text()
     assert "going on after round 1, from its checkpoint" in logs
 
@@ -240,3 +260,10 @@ async def test_what_cannot_be_replayed_is_named(api, past_run):
     code, said = await api("POST", "tasks/past/replay", {"party": "aggregator", "round": 1})
     assert code == 400
     assert "round 1 of aggregator in past was not kept" in said["message"]
+
+
+async def test_nothing_is_warmed_where_kernels_are_to_be_ordinary_processes(api):
+    assert (await api("GET", "templates"))[0] == 200  # PLAYGROUND_WARM=0, see conftest
+    await asyncio.sleep(0.3)
+
+    assert await asyncio.to_thread(zygotes) == []
