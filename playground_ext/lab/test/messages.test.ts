@@ -125,3 +125,9 @@ test('of many messages the newest are drawn', () => {
     [6, 7, 8, 9]
   );
 });
+
+test('messages stand in the order in which they were sent, not in that in which they were read', () => {
+  const read = [{ ...message(1, 'a', 'b'), time: 30 }, { ...message(2, 'b', 'a'), time: 10 }, { ...message(3, 'a', 'b'), time: 30 }];
+  assert.deepEqual(sorted(read, { column: 'time', descending: false }).map(({ seq }) => seq), [2, 1, 3]);
+  assert.deepEqual(sorted(read, { column: 'time', descending: true }).map(({ seq }) => seq), [3, 1, 2]);
+});

@@ -128,12 +128,17 @@ export interface ISort {
   readonly descending: boolean;
 }
 
+/** Order of being sent, by the senders' clocks; messages are read in another one, for each pair of parties has a stream of its own. */
+export function byTime(a: IMessage, b: IMessage): number {
+  return a.time - b.time || a.seq - b.seq;
+}
+
 /** A sorted copy; equal ones, and unknown values at the end, by time. */
 export function sorted(messages: readonly IMessage[], { column, descending }: ISort): IMessage[] {
   const sign = descending ? -1 : 1;
   const copy = [...messages];
   if (column === 'time') {
-    return copy.sort((a, b) => sign * (a.seq - b.seq));
+    return copy.sort((a, b) => sign * byTime(a, b));
   }
   return copy.sort((a, b) => {
     const left = column === 'round' ? roundOf(a) : a[column];

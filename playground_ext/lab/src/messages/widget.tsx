@@ -7,6 +7,7 @@ import React from 'react';
 import type { IMessage, ITaskHub, ITaskModel } from '../tokens';
 import { Throttle } from '../display/throttle';
 import { ITaskContent } from '../display/view';
+import { byTime } from './filter';
 import { MessagesPage } from './view';
 
 const EVERY = 250; // ms between drawings
@@ -55,7 +56,7 @@ export class Messages extends ReactWidget implements ITaskContent {
     const { model, trans } = this.options;
     if (this.stale) {
       this.stale = false;
-      this.messages = [...model.messages.items];
+      this.messages = [...model.messages.items].sort(byTime);
     }
     return (
       <MessagesPage
