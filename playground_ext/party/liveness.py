@@ -107,9 +107,10 @@ class Watch:
     def say(self, state: str, *, round: int | None = None, **more: Any) -> None:
         """Tell everybody what the main thread is doing; heartbeats repeat it."""
         self._progress = {"state": state, "round": round, **more}
-        self._post_progress()
+        self.post_progress()
 
-    def _post_progress(self) -> None:
+    def post_progress(self) -> None:
+        """Repeat what the main thread is doing, and say what it has taken since."""
         more = {"checkpoint": self.checkpoint, "at": time.time(), "taken": self.arrivals()}
         self.post("progress", {**self._progress, **more})
 
@@ -209,7 +210,7 @@ class Watch:
                     self._skip_old_runs(connection)
                 self._read(connection, _BLOCK)
                 if time.monotonic() - self._voice.spoke > HEARTBEAT:
-                    self._post_progress()
+                    self.post_progress()
                 if time.monotonic() - leases_checked > LEASE_CHECK:
                     leases_checked = time.monotonic()
                     self._check_leases(connection)

@@ -75,6 +75,7 @@ class Farewell:
         self.run_status = run_status
         if self._party.is_initiator and run_status is not None:
             self.set_status(run_status)
+        self._watch.post_progress()
         self._watch.post("end", {"status": status, "last_line": self._logs.drain()})
 
     def set_status(self, status: str) -> None:
