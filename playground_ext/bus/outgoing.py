@@ -25,6 +25,9 @@ from playground_ext.errors import PartyReplaced, ProtocolError, ServerError, Ser
 __all__ = ["Outbox", "Sender"]
 
 
+_SHOWN = 16  # acknowledged entries that stay in a stream a while, for those who watch; their chunks are gone
+
+
 class Outbox(Protocol):
     """What a sender needs of the place where its unacknowledged messages lie."""
 
@@ -193,7 +196,7 @@ class Sender:
                 b"XADD",
                 self._keys.data(receiver, self._me),
                 b"MINID",
-                f"{self._incarnation}-{min(self._acks.get(receiver, 0) + 1, outgoing.seq)}",
+                f"{self._incarnation}-{max(1, min(self._acks.get(receiver, 0) + 1, outgoing.seq) - _SHOWN)}",
                 entry_id,
                 b"h",
                 header,

@@ -173,7 +173,11 @@ class Watch:
     def interruptible(self) -> Iterator[None]:
         """Around user code: a failure elsewhere interrupts it instead of waiting for its end."""
         self.check()
+        ignored = False
         if threading.current_thread() is threading.main_thread() and hasattr(signal, "pthread_kill"):
+            ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as a shell's background jobs inherit it
+            if ignored:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             with self._changed:
                 self._interruptible = threading.get_ident()
         try:
@@ -185,6 +189,8 @@ class Watch:
         finally:
             with self._changed:
                 self._interruptible = None
+            if ignored:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def stop(self) -> None:
         self._stopped.set()

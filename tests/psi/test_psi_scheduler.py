@@ -178,7 +178,7 @@ def test_different_protocols_are_named(federation):
         },
     )
 
-    assert answers["collaborator-1"].error == "ProtocolError"
+    assert answers["collaborator-1"].error in ("ProtocolError", "PartyFailed")  # or it heard of the other's first
     assert "initiator intersects by 'ecdh', this party by 'rsa'" in answers["collaborator-1"].text
 
 

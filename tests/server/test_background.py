@@ -217,6 +217,7 @@ async def test_a_run_in_warm_kernels_fails_is_resumed_after_its_checkpoint_and_r
 
     assert (code, said) == (202, {"task": "mine"})
     assert (await api("POST", "tasks/mine/resume"))[0] == 409  # it has begun
+    await until(api, "mine", "waiting", "running", "finished")  # until its runner is there, it has failed
     ended = await until(api, "mine", "finished", "failed", "abandoned")
     assert ended["status"] == "finished", ended
     assert [(party["status"], party["round"]) for party in ended["parties"]] == [("finished", 2)] * 2

@@ -278,11 +278,46 @@ def test_background_runs_go_on_without_the_page_and_show_their_results(page, lab
     finished(page, task)
     expect(page.get_by_text("has finished.")).to_be_visible()
     page.get_by_role("button", name="Show results").click()
-    expect(page.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text="collaborator-1")).to_be_visible()
+    results = page.locator(f"#jp-main-dock-panel .lm-TabBar-tab[title*='{task}/collaborator-1']")
+    expect(results).to_be_visible()
     assert page.locator(".jp-Dialog").count() == 0
     before = json.loads((lab.root / "behind" / "aggregator.ipynb").read_text())
     assert not any(cell.get("outputs") for cell in before["cells"])  # what is open in the tab was not written to
     shot("background")
+
+
+def test_a_background_task_is_stopped_resumed_replayed_run_again_and_deleted(page, lab, run, shot):
+    make_federation(lab, "handled", max_rounds=12)
+    task = post(lab, "runs", {"path": "handled", "parameters": {}, "roles": {}})["task"]
+    show_panel(page)
+    row = page.locator(f".pg-Task[data-task='{task}']")
+    expect(row).to_contain_text(re.compile(r"round [2-9]/12"), timeout=RUN_TIMEOUT)
+    run("playground:stop", task=task)
+    expect(status_of(page, task)).to_have_text(re.compile("Interrupted|Failed|Stopped"), timeout=RUN_TIMEOUT)
+
+    run("playground:resume", task=task)
+    finished(page, task)
+
+    row.click()
+    page.evaluate("task => void window.jupyterapp.commands.execute('playground:replay', {task})", task)
+    page.locator(".jp-Dialog select, .jp-Dialog input[list]").first.wait_for()
+    page.get_by_role("button", name="Ok").click()
+    page.locator(".jp-Dialog input[type=number]").fill("12")
+    shot("replay-dialog")
+    page.get_by_role("button", name="Ok").click()
+    expect(page.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text="replay-aggregator-round-12")).to_be_visible()
+
+    run("playground:rerun", task=task)
+    again = page.locator(".pg-Task.pg-mod-selected")
+    expect(again).not_to_have_attribute("data-task", task, timeout=RUN_TIMEOUT)
+    second = again.get_attribute("data-task")
+    run("playground:stop", task=second)
+    expect(status_of(page, second)).to_have_text(re.compile("Interrupted|Failed|Stopped"), timeout=RUN_TIMEOUT)
+
+    page.evaluate("task => void window.jupyterapp.commands.execute('playground:delete', {task})", second)
+    page.get_by_role("button", name="Delete").click()
+    expect(page.locator(f".pg-Task[data-task='{second}']")).to_have_count(0)
+    assert not (lab.root / "runs" / second).exists()
 
 
 def test_buttons_for_parties_are_only_on_their_notebooks(page, lab, run):
