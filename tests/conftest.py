@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # scripted_parties: forked proce
 from scripted_parties import ScriptedParties
 
 SLOW = (
+    "ui",
     "compat",
     "end_to_end",
     "kernel",

@@ -45,7 +45,12 @@ def test_a_party_kernel_knows_who_it_is_and_runs_in_this_interpreter(playground,
     said = eval(playground.text_of("alice"))
     where = playground.run_folder
     assert said["REDIS_URL"].startswith("unix://")
-    assert (said["TASK"], said["PARTY"], said["NODES"], said["ROLE"]) == ("t", "alice", "alice,bob", "")  # a file's name is no role
+    assert (said["TASK"], said["PARTY"], said["NODES"], said["ROLE"]) == (
+        "t",
+        "alice",
+        "alice,bob",
+        "",
+    )  # a file's name is no role
     assert (said["HOME"], said["NOTEBOOK"], said["cwd"]) == (
         str(where / "parties"),
         str(where / "alice.ipynb"),

@@ -100,6 +100,13 @@ async def test_a_page_follows_real_parties_from_the_first_to_the_last_line(api, 
         assert not any(message["late"] for message in one.items["messages"])
         losses = [p for p in one.items["metrics"] if p["name"] == "train/loss"]
         assert sorted((p["party"], p["round"]) for p in losses) == [(n, r) for n in nodes[1:] for r in (1, 2, 3)]
+        size = one.items["messages"][0]["size"]
+
+        def is_whole(rows: list[dict[str, int]]) -> bool:
+            return sum(row["sent"] for row in rows) == sum(row["received"] for row in rows) == 14 * size
+
+        if not any(is_whole(f["data"]) for f in one.frames if f["channel"] == "traffic"):
+            await one.until("traffic", is_whole)
 
     home = Path(os.environ["PLAYGROUND_HOME"])
     written = [
@@ -112,14 +119,11 @@ async def test_a_page_follows_real_parties_from_the_first_to_the_last_line(api, 
         assert one.seqs(channel) == list(range(1, len(one.seqs(channel)) + 1))
 
     # 2 models and 2 updates in each of 3 rounds; 2 final models outside of them
-    size = one.items["messages"][0]["size"]
     _, traffic = await api("GET", "tasks/live/traffic")
     assert [row for row in traffic if row["party"] == "aggregator"] == [
         {"party": "aggregator", "round": 0, "sent": 2 * size, "received": 0},
         *({"party": "aggregator", "round": r, "sent": 2 * size, "received": 2 * size} for r in (1, 2, 3)),
     ]
-    watched = [f["data"] for f in one.frames if f["channel"] == "traffic"]
-    assert sum(row["sent"] for row in watched[-1]) == sum(row["received"] for row in watched[-1]) == 14 * size
 
     # every round is what its party's own report says of it
     _, phases = await api("GET", "tasks/live/timeline")

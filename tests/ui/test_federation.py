@@ -315,7 +315,7 @@ def test_a_background_task_is_stopped_resumed_replayed_run_again_and_deleted(pag
     expect(status_of(page, second)).to_have_text(re.compile("Interrupted|Failed|Stopped"), timeout=RUN_TIMEOUT)
 
     page.evaluate("task => void window.jupyterapp.commands.execute('playground:delete', {task})", second)
-    page.get_by_role("button", name="Delete").click()
+    page.locator(".jp-Dialog").get_by_role("button", name="Delete").click()
     expect(page.locator(f".pg-Task[data-task='{second}']")).to_have_count(0)
     assert not (lab.root / "runs" / second).exists()
 
