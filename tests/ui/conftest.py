@@ -147,8 +147,10 @@ def _belongs(process: psutil.Process, lab: Lab) -> bool:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for a file, not for all: while playwright is open its event loop runs in this thread, and tests of other
+    folders that start one of their own would find it."""
     if sync_playwright is None:
         pytest.skip("playwright is not installed (pip install playwright)")
     program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
