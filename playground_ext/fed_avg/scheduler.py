@@ -1,6 +1,6 @@
 """The protocol of federated averaging.
 
-round r   aggregator    --global(r)-->  every collaborator    the global weights
+round r   aggregator    --global(r)-->  every collaborator    the global weights, and whether it rests in this round
           collaborator  --update(r)-->  aggregator            its weights after local training, and its sample count
           aggregator    averages, tests, and goes on
 at last   aggregator    --global(r+1, final)-->  every collaborator
@@ -178,6 +178,13 @@ class FedAvgScheduler(Scheduler):
     def is_trainer(self) -> bool:
         return not self.is_aggregator or self.involve_aggregator
 
+    def _trainers_of_round(self) -> list[str]:
+        """The collaborators that train in this round, asked of the aggregator; the others rest.
+
+        A round that is played again after a crash must have the same ones.
+        """
+        return self.collaborators
+
     # -- protocol ---------------------------------------------------------------------------------------------------
 
     def _arguments(self) -> dict[str, Any]:
@@ -253,7 +260,10 @@ class FedAvgScheduler(Scheduler):
 
     def _collect_updates(self) -> list[Update]:
         """Hand out the global weights and wait for what the trainers make of them, in a fixed order."""
-        self._send_global(self.current_round, final=False)
+        participants = self._trainers_of_round()
+        self._send_global(self.current_round, final=False, to=participants)
+        if resting := [party for party in self.collaborators if party not in participants]:
+            self._send_global(self.current_round, final=False, to=resting, rests=True)
         updates: dict[str, Update] = {}
         if self.involve_aggregator:
             self._train()
@@ -262,7 +272,7 @@ class FedAvgScheduler(Scheduler):
         self.session.say("waiting for updates", self.current_round)
         quorum = self.session.policy.quorum
         envelopes = self.session.mailbox.gather(
-            self.collaborators,
+            participants,
             "update",
             round=self.current_round,
             timeout=self._round_timeout(),
@@ -279,7 +289,7 @@ class FedAvgScheduler(Scheduler):
             if self.allow_non_finite or self._is_usable(update):
                 updates[party] = update
         if quorum:
-            self._note_absent([party for party in self.collaborators if party not in updates], len(updates))
+            self._note_absent([party for party in participants if party not in updates], len(updates))
         return [updates[node] for node in self.nodes if node in updates]
 
     def _is_usable(self, update: Update) -> bool:
@@ -335,7 +345,10 @@ class FedAvgScheduler(Scheduler):
                     reported.cancel()
                     return self._save_model()
                 self.current_round = envelope.round
-                self._contribute()
+                if envelope.meta.get("rests"):
+                    logger.info("resting in round %d: others train", self.current_round)
+                else:
+                    self._contribute()
             self._checkpoint()
 
     def _contribute(self) -> None:
@@ -378,13 +391,15 @@ class FedAvgScheduler(Scheduler):
         text = ", ".join(f"{name} {float(value):.4f}" for name, value in values.items())
         logger.info("%sed: %s", phase, text)
 
-    def _send_global(self, round: int, *, final: bool) -> None:
+    def _send_global(
+        self, round: int, *, final: bool, to: Sequence[str] | None = None, rests: bool = False
+    ) -> None:
         self.session.mailbox.send(
-            self.collaborators,
+            self.collaborators if to is None else to,
             "global",
             encode(self.model.state_dict()),
             round=round,
-            meta={"final": final},
+            meta={"final": final, "rests": True} if rests else {"final": final},
             timeout=self._round_timeout() or 3600.0,
         )
 

@@ -8,11 +8,13 @@ import signal
 from pathlib import Path
 
 from playground_ext.runner.excerpt import excerpt
+from playground_ext.runner.final_metrics import final_lines
 from playground_ext.runner.history import run_name
 from playground_ext.runner.notebook import Failure
 from playground_ext.runner.outcome import Outcome
 from playground_ext.runner.position import position
-from playground_ext.runner.report import accuracy_by_round
+from playground_ext.runner.progress import measure
+from playground_ext.runner.report import accuracy_by_round, last_values
 from playground_ext.runner.screen import SCREEN
 
 __all__ = ["closing_text"]
@@ -33,6 +35,8 @@ def closing_text(outcome: Outcome, problems: list[str], *, lines: int = SCREEN, 
     if first is None:
         if table := _accuracy(outcome):
             parts.append("accuracy per round\n" + "\n".join(table))
+        if table := _last_values(outcome):
+            parts.append("last values\n" + "\n".join(table))
         parts.append(_files(outcome))
     else:
         parts.append(_where_to_read_on(first, outcome))
@@ -125,6 +129,14 @@ def _accuracy(outcome: Outcome) -> list[str]:
         cells = (f"{values[party][number]:.2%}" if number in values[party] else "" for party in found)
         lines.append(f"  {number:>5}  " + "  ".join(cell.rjust(width) for cell in cells))
     return lines
+
+
+def _last_values(outcome: Outcome) -> list[str]:
+    """Of all metrics but the accuracies, which stand above."""
+    found = last_values(outcome)
+    return final_lines(
+        found, but={name for metrics in found.values() for name in metrics if measure(name) == "accuracy"}
+    )
 
 
 def _files(outcome: Outcome) -> str:

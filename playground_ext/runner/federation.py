@@ -244,9 +244,9 @@ class _Race:
         else:
             verb = "ended because of that" if failure.consequence else "failed"
             self._view.note(f"{run.party} {verb}: {failure.headline} ({failure.place})")
-        others = [other for other in self._runs.values() if not other.finished]
-        if others and not stopped and not failure.consequence and self._others_go_on(run.party):
+        if not stopped and not failure.consequence and self._others_go_on(run.party):
             return
+        others = [other for other in self._runs.values() if not other.finished]
         if others and not stopped and not failure.consequence:
             self._tell_waiting(failure)
         if others and not stopped and not {"grace", "kill"} & self._due.keys():
@@ -275,8 +275,8 @@ class _Race:
         return True
 
     def _others_go_on(self, party: str) -> bool:
-        """A quorum of the run still holds without this party and those lost before."""
-        lost = {self._follower.party_of(name) for name in (party, *self._outcome.lost)}
+        """A quorum of the run holds without this party and those that failed before; it may be over by now."""
+        lost = {self._follower.party_of(name) for name in self._outcome.failures}
         quorum = can_go_on_without(lost, self._url, self._follower.keys)
         if quorum is None:
             return False

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
+from playground_ext.runner.final_metrics import final_metrics
 from playground_ext.runner.history import party_folder
 from playground_ext.runner.notebook import plain
 from playground_ext.runner.outcome import Earlier, Outcome
@@ -22,7 +23,15 @@ from playground_ext.runner.points import settled_points
 from playground_ext.runner.progress import measure
 from playground_ext.runner.recovery import ATTEMPTS
 
-__all__ = ["FORMAT", "accuracy_by_round", "final_model", "summary", "write_reports", "write_running"]
+__all__ = [
+    "FORMAT",
+    "accuracy_by_round",
+    "final_model",
+    "last_values",
+    "summary",
+    "write_reports",
+    "write_running",
+]
 
 FORMAT = 1  # of summary.json
 
@@ -115,6 +124,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "parties": parties,
         "first_failure": None if first is None else first.party,
         "accuracy": accuracy_by_round(outcome),
+        "final_metrics": last_values(outcome),
         "model": model.name if model.exists() else None,
     }
 
@@ -130,6 +140,12 @@ def accuracy_by_round(outcome: Outcome) -> dict[str, list[dict[str, float]]]:
         for party in outcome.plan.nodes
         if party in table
     }
+
+
+def last_values(outcome: Outcome) -> dict[str, dict[str, dict[str, Any]]]:
+    """Per party and metric its last value, and the round that this is of."""
+    points = sorted(outcome.board.points, key=lambda point: point.time)
+    return final_metrics((point.party, point.round, point.name, point.value) for point in points)
 
 
 def final_model(outcome: Outcome) -> Path | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from playground_ext.runner.final_metrics import final_lines, final_metrics
 from playground_ext.runner.history import BY_HAND, Record, find_record, find_records
 from playground_ext.runner.screen import columns, size_text, time_text
 
@@ -54,7 +55,7 @@ def show_text(name: str, *, as_json: bool) -> str:
     if as_json:
         return _json(said)
     parts = [_head(record, said), "\n".join(_parties(said))]
-    parts += ["\n".join(table) for table in (_phases(said), _rounds(said)) if table]
+    parts += ["\n".join(table) for table in (_phases(said), _rounds(said), _last_values(said)) if table]
     parts += [_failure(party) for party in said["parties"] if party.get("error") and not party["error"]["consequence"]]
     more = [f"playground logs {record.name}", f"ls {record.folder}"]
     return "\n\n".join([*parts, "More: " + "   ".join(more)])
@@ -92,6 +93,7 @@ def describe_record(record: Record) -> dict[str, Any]:
             for party in record.parties
         ],
         "metrics": points,
+        "final_metrics": final_metrics((p["party"], p["round"], p["name"], p["value"]) for p in points),
     }
 
 
@@ -206,6 +208,11 @@ def _rounds(said: dict[str, Any]) -> list[str]:
         rows.append([str(number), *(f"{sum(cell.values()) / len(cell):.4f}" if cell else "" for cell in cells)])
     more = f"  and {len(names) - len(shown)} more metrics: --json" if len(names) > len(shown) else ""
     return [*columns(rows, right=frozenset(range(len(rows[0])))), *([more] if more else [])]
+
+
+def _last_values(said: dict[str, Any]) -> list[str]:
+    lines = final_lines(said["final_metrics"])
+    return ["  last values", *lines] if lines else []
 
 
 def _failure(party: dict[str, Any]) -> str:

@@ -28,6 +28,12 @@ def metrics(folder: Path) -> dict[str, dict[int, float]]:
     return found
 
 
+def in_summary(folder: Path, name: str) -> float:
+    """A last value of the aggregator's that summary.json holds."""
+    found: float = json.loads((folder / "summary.json").read_text())["final_metrics"]["aggregator"][name]["value"]
+    return found
+
+
 def shown(notebook: Path) -> str:
     texts: list[str] = []
     for cell in json.loads(notebook.read_text("utf-8"))["cells"]:

@@ -95,10 +95,12 @@ def test_a_finished_run_is_listed_shown_and_read(playground, make_folder):
     assert "waiting for others" in output
     assert "3.0 kB" in output  # three times 1,000 bytes
     assert "test/accuracy (mean of 2)" in output
+    assert "test/accuracy      0.3000  (mean of 2 parties)" in output.split("last values")[1]
     said = json.loads(playground("show", "count", "--json")[1])
     assert [party["rounds"] for party in said["parties"]] == [3, 3]
     assert said["parties"][0]["sent"] == {"bob": 3000}
     assert len(said["metrics"]) == 6
+    assert said["final_metrics"]["bob"]["test/accuracy"] == {"round": 3, "value": 0.3}
 
     code, output = playground("logs", "count", "--party", "bob", "--round", "2")
     assert code == 0

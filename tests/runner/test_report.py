@@ -114,6 +114,32 @@ def test_the_closing_text_says_accuracy_where_things_are_and_three_things_to_try
     assert len(text.split("Try next\n")[1].splitlines()) == 3
 
 
+def test_the_last_value_of_every_metric_is_in_summary_and_closing_text(outcome):
+    for party, number, name, value in (
+        ("aggregator", 1, "comparison/plain_fed_avg", 0.625),
+        ("aggregator", 2, "comparison/plain_fed_avg", 0.875),
+        ("aggregator", 2, "comparison/other", 0.75),
+        ("aggregator", 2, "train/loss", 1.0),
+        ("collaborator-1", 2, "train/loss", 3.0),
+    ):
+        outcome.board.metric(MetricPoint(party, number, name, value, 10.0 + number))
+    write_reports(outcome)
+
+    final = json.loads((outcome.folder / "summary.json").read_text())["final_metrics"]
+    assert final["aggregator"] == {
+        "test/accuracy": {"round": 2, "value": 0.75},
+        "comparison/plain_fed_avg": {"round": 2, "value": 0.875},
+        "comparison/other": {"round": 2, "value": 0.75},
+        "train/loss": {"round": 2, "value": 1.0},
+    }
+    said = closing_text(outcome, []).split("last values\n")[1].split("\n\n")[0]
+    assert [line.split(None, 2) for line in said.splitlines()] == [  # accuracy has a table of its own
+        ["comparison/plain_fed_avg", "0.8750"],
+        ["comparison/other", "0.7500"],
+        ["train/loss", "2.0000", "(mean of 2 parties)"],  # of 1 and 3
+    ]
+
+
 def test_only_the_first_failure_fails_in_junit_and_the_rest_is_skipped(outcome):
     outcome.failures = {
         "collaborator-1": failure("collaborator-1", at=1.0),

@@ -16,6 +16,7 @@ class DPFedAvgScheduler(AggregationDialect, Native):
     """See `playground_ext.fed_avg.DPFedAvgScheduler`: write `train_a_batch(*batch)`."""
 
     kinds: ClassVar[tuple[str, ...]] = (*Native.kinds, *KINDS)
+    _nobody_rests = "each is drawn with probability q, for which ε is computed"
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -15,6 +16,8 @@ from playground_ext.compat.log import logger
 from playground_ext.compat.talk import KINDS
 from playground_ext.errors import CheckInError, ConfigError
 from playground_ext.fed_avg.aggregation import StateDict
+from playground_ext.fed_avg.round_memory import RoundMemory
+from playground_ext.scheduler.seeding import derive_seed
 
 __all__ = ["AggregationDialect", "FedAvgScheduler", "FedSGDScheduler"]
 
@@ -22,13 +25,20 @@ __all__ = ["AggregationDialect", "FedAvgScheduler", "FedSGDScheduler"]
 class AggregationDialect(Dialect, native.FedAvgScheduler):
     """What AlphaMed's schedulers for horizontal learning have in common.
 
-    Arguments of the guide of October 2022: `name`; `data_channel_timeout`: seconds (to connect, to transfer);
-    `min_clients`: trainers without which there is no start; `max_clients`: if there are more, all take part, and a
-    warning says so; `is_centralized=False`: the initiator aggregates all the same, which makes the same model;
-    `perf_bench_timeout`: there is nothing to time.
+    Arguments of the guide of October 2022:
+        name: the task's, by default its id.
+        data_channel_timeout: seconds (to connect, to transfer).
+        min_clients: parties that must train in a round. With fewer there is no start, and while there are so many the
+            task goes on without those that died or answer too late. None: all.
+        max_clients: parties that may train in a round. If there are more, so many are drawn anew in each round, and the
+            others rest; an aggregator that trains is always one of them. None: all.
+        is_centralized: False asks for peers, one of which aggregates in turn. Here the initiator always aggregates;
+            it trains as well then, as a peer would, and a warning says what differs.
+        perf_bench_timeout: there is nothing to time.
     """
 
     kinds: ClassVar[tuple[str, ...]] = (*native.FedAvgScheduler.kinds, *KINDS)
+    _nobody_rests: ClassVar[str | None] = None  # why `max_clients` cannot leave any party out
 
     def _understand(
         self,
@@ -42,11 +52,18 @@ class AggregationDialect(Dialect, native.FedAvgScheduler):
     ) -> None:
         """Take what the native scheduler does not know."""
         self._speak(name=name, max_rounds=max_rounds)
+        for what, count in (("min_clients", min_clients), ("max_clients", max_clients)):
+            if count is not None and (not isinstance(count, int) or count < 1):
+                raise ConfigError(f"{what}={count!r} is not a number of parties", next_step="give 1 or more")
         if min_clients is not None and max_clients is not None and min_clients > max_clients:
             raise ConfigError(f"min_clients={min_clients} exceeds max_clients={max_clients}")
         self.min_clients, self.max_clients, self.is_centralized = min_clients, max_clients, is_centralized
         if not is_centralized:
-            logger.warning("is_centralized=False: the initiator aggregates in every round; the model is the same")
+            self.involve_aggregator = True
+            logger.warning(
+                "is_centralized=False: no aggregator is elected in each round; the initiator aggregates in all of them "
+                "and trains too, so it sees every party's weights (SecureFedAvgScheduler hides them from it)"
+            )
 
     # -- what users may override ------------------------------------------------------------------------------------
 
@@ -96,6 +113,29 @@ class AggregationDialect(Dialect, native.FedAvgScheduler):
         with torch.no_grad():
             self.load_state_dict(state)
 
+    def _quorum(self, parties: int) -> int:
+        """Collaborators that suffice for a round: what `min_clients` leaves to them, if it leaves any out."""
+        suffice = super()._quorum(parties)
+        if self.min_clients is None:
+            return suffice
+        wanted = max(1, self.min_clients - int(self.involve_aggregator))
+        return max(suffice, wanted) if wanted < parties - 1 else suffice
+
+    def _trainers_of_round(self) -> list[str]:
+        """All collaborators, or as many of those that are here as `max_clients` lets train; decided once a round."""
+        count = len(self.collaborators) if self.max_clients is None else self.max_clients - int(self.involve_aggregator)
+        if count >= len(self.collaborators):
+            return self.collaborators
+        memory = RoundMemory(self.session.folder.root / "drawn", self.current_round)
+        if (drawn := memory.texts("participants")) is None:
+            chance = random.Random(derive_seed(self.seed, "max_clients", self.current_round))
+            order = chance.sample(self.collaborators, len(self.collaborators))
+            here = [party for party in order if not self.session.watch.is_lost(party)]
+            drawn = sorted(here[:count], key=self.nodes.index)
+            memory.keep("participants", drawn)
+        logger.info("max_clients=%d: in this round %s train", self.max_clients, ", ".join(drawn) or "no collaborators")
+        return drawn
+
     def _compare(self, check_ins: Mapping[str, Mapping[str, Any]]) -> None:
         super()._compare(check_ins)
         trainers = len(self.collaborators) + int(self.involve_aggregator)
@@ -105,8 +145,13 @@ class AggregationDialect(Dialect, native.FedAvgScheduler):
                 task=self.task_id,
                 next_step="name more parties in nodes, or give a smaller min_clients",
             )
-        if self.max_clients is not None and trainers > self.max_clients:
-            logger.warning("max_clients=%d: all %d take part in every round", self.max_clients, trainers)
+        if self.max_clients is not None and trainers > self.max_clients and self._nobody_rests is not None:
+            raise CheckInError(
+                f"max_clients={self.max_clients}, but {trainers} of the parties train, and none of them can rest in a "
+                f"round: {self._nobody_rests}",
+                task=self.task_id,
+                next_step=f"name fewer parties in nodes, or give max_clients={trainers}",
+            )
 
 
 class FedAvgScheduler(AggregationDialect):

@@ -16,6 +16,7 @@ class SecureFedAvgScheduler(AggregationDialect, Native):
     """See `playground_ext.fed_avg.SecureFedAvgScheduler`. `t`: collaborators that suffice to recover a lost one."""
 
     kinds: ClassVar[tuple[str, ...]] = (*Native.kinds, *KINDS)
+    _nobody_rests = "masks are agreed between all collaborators"
 
     def __init__(
         self,

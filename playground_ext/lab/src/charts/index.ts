@@ -31,7 +31,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       trans,
       kind: 'charts',
       command: CommandIDs.openCharts,
-      label: trans.__('Open charts'),
+      label: trans.__('Open Charts'),
       caption: trans.__('Metrics, bytes and time of a task, by party and round'),
       title: trans.__('Charts'),
       icon: chartsIcon,

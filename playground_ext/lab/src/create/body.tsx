@@ -2,6 +2,7 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import { HTMLSelect, ReactWidget, UseSignal } from '@jupyterlab/ui-components';
 import React from 'react';
+import { templateText } from '../display/said';
 import { IParameter, IRole } from '../tokens';
 import { Draft } from './draft';
 import { countRange, FederationForm, isCountFixed } from './form';
@@ -63,7 +64,7 @@ function rangeHint(minimum: number | null, maximum: number | null, trans: Transl
 
 function ParameterField({ form, parameter, trans }: { form: FederationForm; parameter: IParameter; trans: TranslationBundle }): JSX.Element {
   const field = `parameters.${parameter.name}`;
-  const common = { form, field, label: parameter.name.replace(/_/g, ' '), help: parameter.help };
+  const common = { form, field, label: parameter.name.replace(/_/g, ' '), help: templateText(parameter.help, trans) };
   switch (parameter.type) {
     case 'choice':
       return (
@@ -94,6 +95,7 @@ function ParameterField({ form, parameter, trans }: { form: FederationForm; para
           {props => (
             <input
               {...props}
+              className="jp-mod-styled"
               type="number"
               step={parameter.type === 'integer' ? 1 : 'any'}
               min={parameter.minimum ?? undefined}
@@ -113,8 +115,8 @@ function RoleField({ form, role, trans }: { form: FederationForm; role: IRole; t
     <Field
       form={form}
       field={`roles.${role.name}`}
-      label={role.title ?? role.name}
-      help={role.description}
+      label={templateText(role.title ?? role.name, trans)}
+      help={templateText(role.description ?? '', trans)}
       hint={isCountFixed(role) ? trans.__('always') : rangeHint(range.minimum, range.maximum, trans)}
     >
       {props => (
@@ -148,14 +150,14 @@ function Body({ draft, trans }: { draft: Draft; trans: TranslationBundle }): JSX
             >
               {templates.map(({ name, title }) => (
                 <option key={name} value={name}>
-                  {title}
+                  {templateText(title, trans)}
                 </option>
               ))}
             </HTMLSelect>
           </div>
         </div>
       )}
-      <p className="pg-Create-about">{template.description}</p>
+      <p className="pg-Create-about">{templateText(template.description, trans)}</p>
       {form.failure !== null && (
         <div className="pg-Create-failure" role="alert">
           {form.failure}

@@ -1,6 +1,7 @@
 /** The dialog of a template. It closes only when the server has made the federation, or when the user gives up. */
 import { Dialog } from '@jupyterlab/apputils';
 import { TranslationBundle } from '@jupyterlab/translation';
+import { templateText } from '../display/said';
 import { explained } from '../report';
 import { RequestError } from '../request';
 import { IFederation } from '../tokens';
@@ -12,7 +13,7 @@ export class CreateDialog extends Dialog<void> {
   /** @param create - makes the federation; what it throws is shown in the dialog. */
   constructor(draft: Draft, create: (request: IFederationRequest) => Promise<IFederation>, trans: TranslationBundle) {
     super({
-      title: draft.templates.length > 1 ? trans.__('New federation') : draft.form.template.title,
+      title: draft.templates.length > 1 ? trans.__('New federation') : templateText(draft.form.template.title, trans),
       body: new CreateBody(draft, trans),
       buttons: [Dialog.cancelButton(), Dialog.okButton({ label: trans.__('Create and open') })],
       focusNodeSelector: '.pg-Create-name'

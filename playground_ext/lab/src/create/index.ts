@@ -7,6 +7,7 @@ import { ILauncher } from '@jupyterlab/launcher';
 import { Contents } from '@jupyterlab/services';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
+import { templateText } from '../display/said';
 import { PartyNotebooks } from '../federation/notebooks';
 import { federationIcon, templateIcon } from '../icons';
 import { inOrder } from '../parties';
@@ -50,13 +51,13 @@ export const createPlugin: JupyterFrontEndPlugin<void> = {
 
     app.commands.addCommand(CommandIDs.create, {
       label: args => {
-        const title = args['template'] === undefined ? undefined : template(args['template'])?.title;
+        const title = args['template'] === undefined ? undefined : templateText(template(args['template'])?.title ?? '', trans) || undefined;
         if (args['isPalette']) {
           return title === undefined ? trans.__('New Federation…') : trans.__('New Federation: %1…', title);
         }
         return title ?? trans.__('New federation…');
       },
-      caption: args => template(args['template'])?.description ?? trans.__('Start a federation: one notebook per party'),
+      caption: args => templateText(template(args['template'])?.description ?? '', trans) || trans.__('Start a federation: one notebook per party'),
       icon: args =>
         args['isPalette'] ? undefined : args['template'] === undefined ? federationIcon : templateIcon(String(args['template'])),
       describedBy: {

@@ -23,7 +23,7 @@ export interface ITaskView {
   /** Part of the widgets' ids: `logs`. */
   kind: string;
   command: string;
-  /** Of the command: "Open log view". */
+  /** Of the command: "Open Log View". */
   label: string;
   caption: string;
   /** Before the task's name on the tab: "Log". */
@@ -88,7 +88,7 @@ export function addTaskView(view: ITaskView): WidgetTracker<MainAreaWidget<ITask
     }
   });
 
-  view.palette?.addItem({ command: view.command, category: trans.__('Federation'), args: { isPalette: true } });
+  view.palette?.addItem({ command: view.command, category: trans.__('Federations'), args: { isPalette: true } });
   const refresh = () => app.commands.notifyCommandChanged(view.command);
   hub.tasksChanged.connect(refresh);
   selection.changed.connect(refresh);

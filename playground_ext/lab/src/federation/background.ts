@@ -3,6 +3,7 @@ import { Notification } from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { ITranslator, TranslationBundle } from '@jupyterlab/translation';
 import { CommandRegistry } from '@lumino/commands';
+import { templateText } from '../display/said';
 import { request, route } from '../request';
 import { CommandIDs, DOMAIN, ITask, ITaskHub, ITaskSummary, TaskStatus } from '../tokens';
 
@@ -41,7 +42,7 @@ export class BackgroundRuns {
 
   private async _ended(task: ITaskSummary): Promise<void> {
     const trans = this._trans;
-    const name = task.title ? `${task.title} (${task.task})` : task.task;
+    const name = task.title ? `${templateText(task.title, trans)} (${task.task})` : task.task;
     const show = {
       label: trans.__('Show results'),
       callback: (): void => void this._open(task.task, true)

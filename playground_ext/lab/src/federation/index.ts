@@ -7,6 +7,7 @@ import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { LabIcon } from '@jupyterlab/ui-components';
 import { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { templateText } from '../display/said';
 import {
   interruptAllIcon,
   restartAllIcon,
@@ -115,7 +116,7 @@ export const notebooksPlugin: JupyterFrontEndPlugin<void> = {
           });
           background.expect(task);
           selection.select(task);
-          Notification.info(trans.__('%1 runs in the background as %2.', federation.title, task), { autoClose: 5000 });
+          Notification.info(trans.__('%1 runs in the background as %2.', templateText(federation.title, trans), task), { autoClose: 5000 });
         }
       }
     ];

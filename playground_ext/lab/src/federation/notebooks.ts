@@ -3,6 +3,7 @@ import { ISessionContextDialogs, Notification } from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
 import { ITranslator, TranslationBundle } from '@jupyterlab/translation';
+import { templateText } from '../display/said';
 import { DOMAIN, IFederation, IFederationParty, IFederations } from '../tokens';
 import { RunFollower, runningCell } from './follow';
 import { grid } from './grid';
@@ -56,7 +57,7 @@ export class PartyNotebooks {
     const running = await Promise.all(panels.map((panel, index) => opened[index] && isRunning(panel)));
     const idle = panels.filter((_, index) => !running[index]);
     if (idle.length === 0) {
-      Notification.info(this._trans.__('All parties of %1 are running already.', federation.title), { autoClose: 4000 });
+      Notification.info(this._trans.__('All parties of %1 are running already.', templateText(federation.title, this._trans)), { autoClose: 4000 });
       return true;
     }
     return this._run(idle);

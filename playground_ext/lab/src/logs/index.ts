@@ -31,7 +31,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       trans,
       kind: 'logs',
       command: CommandIDs.openLogs,
-      label: trans.__('Open log view'),
+      label: trans.__('Open Log View'),
       caption: trans.__('The log lines of all parties of a task'),
       title: trans.__('Log'),
       icon: logsIcon,

@@ -254,7 +254,7 @@ export class LogList implements IDisposable {
     }
     const narrow = this.node.clientWidth < NARROW;
     const names = narrow ? Math.min(12, this.nameColumns) : this.nameColumns;
-    const gutter = Math.ceil(((narrow ? 0 : 13 + 5) + 9 + names + 1) * character) + 8; // time and round, level, party
+    const gutter = Math.ceil(((narrow ? 0 : 13 + 6) + 9 + names + 1) * character) + 8; // time and round, level, party
     this.nameShown = names;
     this.node.classList.toggle('pg-mod-narrow', narrow);
     this.node.style.setProperty('--pg-row', `${rowHeight}px`);

@@ -31,7 +31,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       trans,
       kind: 'messages',
       command: CommandIDs.openMessages,
-      label: trans.__('Open messages'),
+      label: trans.__('Open Messages'),
       caption: trans.__('What the parties of a task send to one another'),
       title: trans.__('Messages'),
       icon: messagesIcon,

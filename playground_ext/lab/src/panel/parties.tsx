@@ -4,11 +4,12 @@ import { Message } from '@lumino/messaging';
 import { IDisposable } from '@lumino/disposable';
 import React from 'react';
 import { partyColour } from '../display/colours';
+import { stateText, templateText } from '../display/said';
 import { CommandIDs, IFailure, IFederation, ITaskModel } from '../tokens';
 import { Ago, Empty, Progress, Status } from './parts';
 import { IPartyRow, ITaskRow, partyRows, progress, taskRows } from './rows';
 import { IPanelOptions } from './tasks';
-import { roundText } from './words';
+import { kernelText, roundText } from './words';
 
 /** Buttons above the parties; those whose plugin is disabled are left out. */
 const ACTIONS = {
@@ -66,7 +67,7 @@ function PartyItem(props: { row: IPartyRow; names: string[]; task: string; optio
     }
   };
   const kernel = row.status === 'ready' && row.notebook !== null ? federations.panel(row.notebook)?.sessionContext : undefined;
-  const state = row.state || (kernel ? trans.__('kernel %1', kernel.kernelDisplayStatus) : '');
+  const state = stateText(row.state, trans) || (kernel ? kernelText(kernel.kernelDisplayStatus, trans) : '');
   return (
     <li className={`pg-Party pg-mod-${row.status}`} data-party={row.party} onClick={open}>
       <span className="pg-Party-colour" style={{ background: partyColour(names, row.party) }} aria-hidden="true" />
@@ -133,7 +134,7 @@ function Parties({ model, options }: { model: ITaskModel | null; options: IPanel
       {row !== undefined && (
         <header className="pg-Detail">
           <div className="pg-Detail-line">
-            <h3 title={row.title}>{row.title}</h3>
+            <h3 title={templateText(row.title, trans)}>{templateText(row.title, trans)}</h3>
             <Status status={row.status} trans={trans} />
           </div>
           <div className="pg-Detail-line pg-mod-small">

@@ -3,6 +3,7 @@ import { TranslationBundle } from '@jupyterlab/translation';
 import { Button, ReactWidget, UseSignal } from '@jupyterlab/ui-components';
 import { CommandRegistry } from '@lumino/commands';
 import React from 'react';
+import { templateText } from '../display/said';
 import { CommandIDs, IFederations, ISelection, ITaskHub } from '../tokens';
 import { Ago, Empty, Progress, Status } from './parts';
 import { ITaskRow, progress, taskRows } from './rows';
@@ -32,6 +33,7 @@ function TaskItem({ row, selected, options }: { row: ITaskRow; selected: boolean
     }
   }, [selected]);
   const round = row.status === 'finished' ? '' : roundText(row, trans);
+  const title = templateText(row.title, trans);
   return (
     <li
       ref={ref}
@@ -40,13 +42,13 @@ function TaskItem({ row, selected, options }: { row: ITaskRow; selected: boolean
       role="option"
       aria-selected={selected}
       data-task={row.task}
-      title={`${row.title}\n${row.task}`}
+      title={`${title}\n${row.task}`}
       onClick={() => selection.select(row.task)}
       onContextMenu={() => selection.select(row.task)}
       onDoubleClick={() => void commands.execute(CommandIDs.openAll, { task: row.task })}
     >
       <div className="pg-Task-line">
-        <span className="pg-Task-title">{row.title}</span>
+        <span className="pg-Task-title">{title}</span>
         <Status status={row.status} trans={trans} />
       </div>
       <div className="pg-Task-line pg-mod-small">
@@ -61,7 +63,7 @@ function TaskItem({ row, selected, options }: { row: ITaskRow; selected: boolean
           )}
         </span>
       </div>
-      {row.status === 'running' && <Progress value={progress(row)} label={trans.__('Progress of %1', row.title)} />}
+      {row.status === 'running' && <Progress value={progress(row)} label={trans.__('Progress of %1', title)} />}
     </li>
   );
 }

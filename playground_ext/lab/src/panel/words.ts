@@ -53,6 +53,27 @@ export function statusWord(status: RowStatus, trans: TranslationBundle): string 
   }
 }
 
+/** What a kernel does whose notebook was not run yet. */
+export function kernelText(status: string, trans: TranslationBundle): string {
+  switch (status) {
+    case 'idle':
+      return trans.__('kernel idle');
+    case 'busy':
+      return trans.__('kernel busy');
+    case 'dead':
+      return trans.__('kernel dead');
+    case 'restarting':
+    case 'autorestarting':
+      return trans.__('kernel restarting');
+    case 'starting':
+    case 'initializing':
+    case 'connecting':
+      return trans.__('kernel starting');
+    default:
+      return trans.__('kernel %1', status);
+  }
+}
+
 /** `round 3/5`, `round 3`, or nothing. */
 export function roundText(row: { round: number | null; rounds: number | null }, trans: TranslationBundle): string {
   if (row.round === null) {

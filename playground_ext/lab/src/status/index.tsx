@@ -4,6 +4,7 @@ import { IStatusBar, TextItem } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator, TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
 import React from 'react';
+import { templateText } from '../display/said';
 import { taskRows, ITaskRow } from '../panel/rows';
 import { roundText, statusWord } from '../panel/words';
 import { CommandIDs, DOMAIN, IFederations, ISelection, ITaskHub } from '../tokens';
@@ -19,7 +20,7 @@ export function spokenOf(rows: readonly ITaskRow[], selected: string | null): IT
 export function statusText(row: ITaskRow, trans: TranslationBundle): string {
   const what = row.status === 'running' && row.round !== null ? roundText(row, trans) : statusWord(row.status, trans).toLowerCase();
   const parties = trans._n('%1 party', '%1 parties', row.parties);
-  return `${row.title}: ${what} · ${parties}`;
+  return `${templateText(row.title, trans)}: ${what} · ${parties}`;
 }
 
 export const statusPlugin: JupyterFrontEndPlugin<void> = {
