@@ -15,6 +15,7 @@ from playground_ext.bus.server import EmbeddedServer
 sys.path.insert(0, str(Path(__file__).parent))  # scripted_parties: forked processes import it by name
 
 from scripted_parties import ScriptedParties
+from warm_kernels import WarmKernels
 
 SLOW = (
     "ui",
@@ -42,6 +43,14 @@ def session_cache() -> Iterator[Path]:
     """Unpacked data sets, once for all tests."""
     with tempfile.TemporaryDirectory(prefix="pg-cache-") as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def warm_kernels() -> Iterator[WarmKernels]:
+    """A zygote that tests share, so that they start kernels as fast as users do."""
+    shared = WarmKernels()
+    yield shared
+    shared.close()
 
 
 @pytest.fixture(autouse=True)

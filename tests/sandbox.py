@@ -20,6 +20,7 @@ import pytest
 
 import playground_ext
 from playground_ext.bus.shared import stop_shared_server
+from warm_kernels import WarmKernels, working_in
 
 __all__ = [
     "CHECKOUT",
@@ -66,9 +67,14 @@ class Sandbox:
     folder: Path
     private: Path  # short, because sockets' paths are
     cache: Path
+    warm: WarmKernels | None = None  # who forks its kernels; they are ordinary processes without
     _jobs: list[Job] = field(default_factory=list)
     _terminals: list[pexpect.spawn[str]] = field(default_factory=list)
     _workspaces: set[Path] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.warm is not None:
+            self.warm.lend(self.runtime, self.environment)
 
     @property
     def runtime(self) -> Path:
@@ -81,7 +87,7 @@ class Sandbox:
             "PLAYGROUND_RUNTIME": str(self.runtime),
             "PLAYGROUND_HOME": str(self.folder / "home"),
             "PLAYGROUND_CACHE": str(self.cache),
-            "PLAYGROUND_WARM": "0",  # a zygote would stay for the next run, and is tests/kernel's
+            "PLAYGROUND_WARM": "0" if self.warm is None else "1",
             "JUPYTER_RUNTIME_DIR": str(self.private / "j"),
             "JUPYTER_CONFIG_DIR": str(self.private / "config"),
             "IPYTHONDIR": str(self.private / "ipython"),
@@ -129,10 +135,12 @@ class Sandbox:
 
     def processes(self) -> list[str]:
         """Command lines of all that was started from here, by whomever, and still runs; also a server's."""
-        found = []
+        found = working_in(self.folder, self.private)
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if command in found:
+                    continue
                 if str(self.private) in command or str(self.private).encode() in (process / "environ").read_bytes():
                     found.append(command)
             except OSError:
@@ -145,6 +153,8 @@ class Sandbox:
     def left_behind(self) -> list[str]:
         """Processes, listening sockets, and files in the folders for temporary ones."""
         sockets = [line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()]
+        if self.warm is not None:
+            self.warm.take_back(self.runtime)
         files = [path for name in ("r", "j", "tmp") for path in sorted((self.private / name).glob("*"))]
         return [
             *self.processes(),

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from sandbox import Sandbox
+from warm_kernels import WarmKernels
 
 
-def _make_sandbox(folder: Path, cache: Path) -> Iterator[Sandbox]:
+def _make_sandbox(folder: Path, cache: Path, warm_kernels: WarmKernels) -> Iterator[Sandbox]:
     private = Path(tempfile.mkdtemp(prefix="pge", dir="/tmp"))
     (private / "tmp").mkdir()
-    made = Sandbox(folder, private, cache)
+    made = Sandbox(folder, private, cache, warm_kernels)
     try:
         yield made
     finally:
@@ -23,11 +24,13 @@ def _make_sandbox(folder: Path, cache: Path) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path, session_cache: Path) -> Iterator[Sandbox]:
-    yield from _make_sandbox(tmp_path, session_cache)
+def sandbox(tmp_path: Path, session_cache: Path, warm_kernels: WarmKernels) -> Iterator[Sandbox]:
+    yield from _make_sandbox(tmp_path, session_cache, warm_kernels)
 
 
 @pytest.fixture(scope="module")
-def shared_sandbox(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Iterator[Sandbox]:
+def shared_sandbox(
+    tmp_path_factory: pytest.TempPathFactory, session_cache: Path, warm_kernels: WarmKernels
+) -> Iterator[Sandbox]:
     """One for all tests of a file."""
-    yield from _make_sandbox(tmp_path_factory.mktemp("shared"), session_cache)
+    yield from _make_sandbox(tmp_path_factory.mktemp("shared"), session_cache, warm_kernels)

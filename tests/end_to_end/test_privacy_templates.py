@@ -63,6 +63,13 @@ def test_differential_privacy_costs_accuracy_and_says_how_much_privacy_it_gives(
     assert private == found["aggregator/test/accuracy"]
     assert plain[4] > 0.7
     assert 0.2 < private[4] < plain[4]
+    assert in_summary(folder, "comparison/plain_fed_avg") == plain[4]
+    assert in_summary(folder, "comparison/dp_fed_avg") == private[4]
+    job = sandbox.playground("show", "demo")
+    assert job.wait(60) == 0, job.output
+    for text in (output, job.output):
+        assert re.search(rf"comparison/plain_fed_avg +{plain[4]:.4f}\n", text)
+        assert re.search(rf"comparison/dp_fed_avg +{private[4]:.4f}\n", text)
     spent = found["aggregator/privacy/epsilon"]
     assert spent[1] < spent[2] < spent[3] < spent[4]
     text = shown(folder / "aggregator.ipynb")
@@ -80,6 +87,8 @@ def test_masks_change_nothing_about_the_model(sandbox: Sandbox) -> None:
     plain, secure = found["aggregator/comparison/plain_fed_avg"], found["aggregator/comparison/secure_fed_avg"]
     assert plain[2] > 0.7
     assert secure == pytest.approx(plain, abs=0.004)  # rounding may turn a few of 1,000 digits
+    assert in_summary(folder, "comparison/plain_fed_avg") == plain[2]
+    assert in_summary(folder, "comparison/secure_fed_avg") == secure[2]
     rows = comparison(shown(folder / "aggregator.ipynb"), 2)
     assert [row[1] for row in rows] == [round(100 * secure[number], 1) for number in secure]
     assert re.search(r"\| weight 0 \| -?0\.\d+ \| -?\d{6,11} \| \d{15,20} \|", shown(folder / "collaborator-1.ipynb"))
@@ -92,6 +101,8 @@ def test_the_proximal_term_keeps_collaborators_together(sandbox: Sandbox) -> Non
     assert "All 5 notebooks ran to their end" in output
     found = metrics(folder)
     assert set(found["aggregator/comparison/fed_prox"]) == {1, 2}
+    assert in_summary(folder, "comparison/fed_prox") == found["aggregator/comparison/fed_prox"][2]
+    assert in_summary(folder, "comparison/plain_fed_avg") > 0.3
     rows = comparison(shown(folder / "aggregator.ipynb"), 4)
     assert len(rows) == 2
     assert all(closer < 0.9 * apart for _, _, apart, closer in rows)

@@ -18,9 +18,11 @@ from playground_ext.party.outbox import Outbox
 from playground_ext.psi.channel import KINDS, Channel, Meter
 from playground_ext.psi.exchange import check_protocol, hear_result, initiate, respond, tell_result
 from playground_ext.psi.hashing import fresh_nonce
-from playground_ext.psi.ids import normalise
+from playground_ext.psi.ids import canonical, normalise
+from playground_ext.psi.matching import shuffled
 
-IDS = [f"id-{i}".encode() for i in range(20)]
+IDS = normalise([f"id-{i}" for i in range(20)])
+NOWHERE = Path("/nowhere")  # so few tags stay in memory
 
 
 class Quiet:
@@ -98,7 +100,7 @@ def test_a_hello_that_makes_no_sense_is_refused(channels, meta, expected):
     alice, bob = channels()
 
     error = _against(
-        lambda: initiate(alice, IDS, task="t", protocol="ecdh"),
+        lambda: initiate(alice, IDS, task="t", protocol="ecdh", folder=NOWHERE),
         lambda: _hello(bob, **{"protocol": "ecdh", "count": 1} | meta),
     )
 
@@ -126,7 +128,7 @@ def test_points_that_no_honest_party_sends_are_refused(channels, blocks, expecte
             bob.send("psi-blinded", block, step=number, meta={"last": number == len(blocks) - 1})
         bob.send("psi-returned", (9).to_bytes(32, "little") * len(IDS), meta={"last": True})
 
-    error = _against(lambda: initiate(alice, IDS, task="t", protocol="ecdh"), dishonest)
+    error = _against(lambda: initiate(alice, IDS, task="t", protocol="ecdh", folder=NOWHERE), dishonest)
 
     assert isinstance(error, MalformedPayload | ProtocolError)
     assert expected in str(error)
@@ -139,7 +141,7 @@ def test_blocks_out_of_order_are_refused(channels):
         _hello(bob, "ecdh", 2)
         bob.send("psi-blinded", (9).to_bytes(32, "little"), step=1, meta={"last": True})
 
-    error = _against(lambda: initiate(alice, IDS, task="t", protocol="ecdh"), dishonest)
+    error = _against(lambda: initiate(alice, IDS, task="t", protocol="ecdh", folder=NOWHERE), dishonest)
 
     assert "bob sent block '1' of 'psi-blinded' where number 0 was due" in str(error)
 
@@ -161,7 +163,9 @@ def test_an_initiator_cannot_have_more_signed_than_it_announced(channels):
 def test_messages_of_another_attempt_are_never_read(channels):
     alice, bob = channels(attempts=(1, 0))
 
-    error = _against(lambda: initiate(alice, IDS, task="t", protocol="ecdh"), lambda: _hello(bob, "ecdh", 2))
+    error = _against(
+        lambda: initiate(alice, IDS, task="t", protocol="ecdh", folder=NOWHERE), lambda: _hello(bob, "ecdh", 2)
+    )
 
     assert isinstance(error, ReceiveTimeout)
 
@@ -189,8 +193,6 @@ def test_what_is_read_but_not_taken_is_not_acknowledged(channels):
     ids=["beyond the list", "twice", "wrong count"],
 )
 def test_a_result_that_cannot_be_is_refused(channels, places, count, expected):
-    from playground_ext.psi.matching import shuffled
-
     alice, bob = channels()
     payload = b"".join(place.to_bytes(4, "little") for place in places)
 
@@ -217,18 +219,18 @@ def test_any_two_lists_meet_as_pythons_sets_do(channels, mine, theirs):
 
     own, other = normalise(storable(mine)), normalise(storable(theirs))
     alice, bob = channels(run=f"run{next(_runs)}")
-    heard: list[set[bytes]] = []
+    heard: list[list[str]] = []
 
     def answer() -> None:
-        order, _ = respond(bob, other.values, task="t", protocol="ecdh")
-        heard.append({other.values[position] for position in hear_result(bob, order)})
+        order, _ = respond(bob, other, task="t", protocol="ecdh")
+        heard.append([other.given[position] for position in hear_result(bob, order)])
 
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
-    match = initiate(alice, own.values, task="t", protocol="ecdh")
-    tell_result(alice, match, [value for value in own.values if value in match.places])
+    match = initiate(alice, own, task="t", protocol="ecdh", folder=NOWHERE)
+    tell_result(alice, match, match.common)
     thread.join(20)
 
-    expected = set(own.values) & set(other.values)
-    assert set(match.places) == expected
-    assert heard == [expected]
+    expected = set(own) & set(other)
+    assert list(match.common) == [value for value in own if value in expected]
+    assert [list(map(canonical, values)) for values in heard] == [[value for value in other if value in expected]]

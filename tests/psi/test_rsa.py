@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 
 from playground_ext.errors import ConfigError, MalformedPayload, ProtocolError
 from playground_ext.psi import openssl, rsa
+from playground_ext.psi.buckets import Buckets
 from playground_ext.psi.hashing import Domain, fresh_nonce
 from playground_ext.psi.ids import normalise
 from playground_ext.psi.matching import shuffled
 
+NOWHERE = Path("/nowhere")  # so few tags stay in memory
 FIXED = Domain("t", bytes(32), bytes(32))
 
 
@@ -27,7 +30,7 @@ def key() -> rsa.SigningKey:
 def run(mine, theirs, key, domain, *, block_ids=rsa.BLOCK_IDS):
     """The whole protocol; the common ids as the initiator and the collaborator find them, and all messages."""
     own, other = normalise(mine), normalise(theirs)
-    initiator, collaborator = shuffled(own.values), shuffled(other.values)
+    initiator, collaborator = shuffled(own), shuffled(other)
     transcript = [key.public.to_bytes()]
     public = rsa.PublicKey.from_bytes(transcript[0])
     asked = [rsa.blind(block, public, domain) for block in initiator.blocks(block_ids)]
@@ -37,14 +40,17 @@ def run(mine, theirs, key, domain, *, block_ids=rsa.BLOCK_IDS):
     found = b"".join(
         rsa.unblind(answer, blinding, public, domain) for answer, (_, blinding) in zip(signed, asked, strict=True)
     )
-    both = rsa.intersect(found, b"".join(offered), mine_count=len(own), theirs_count=len(other))
-    at_initiator = [own.values[position] for position in initiator.original(both.mine)]
-    at_collaborator = [other.values[position] for position in collaborator.original(both.theirs)]
+    with Buckets(NOWHERE, width=rsa.TAG_BYTES, mine_count=len(own), theirs_count=len(other)) as buckets:
+        buckets.add_mine(found)
+        buckets.add_theirs(b"".join(offered))
+        (both,) = buckets.matches()
+    at_initiator = [own[index] for index in initiator.original(both.mine)]
+    at_collaborator = [other[index] for index in collaborator.original(both.theirs)]
     return at_initiator, at_collaborator, transcript
 
 
 def common(mine, theirs):
-    return set(normalise(mine).values) & set(normalise(theirs).values)
+    return set(normalise(mine)) & set(normalise(theirs))
 
 
 def test_the_result_is_that_of_python_sets(both_lists, key, domain):
@@ -80,7 +86,7 @@ def test_any_lists_in_blocks_of_any_size_intersect_exactly(key, mine, theirs, bl
 def test_messages_hold_no_id_and_no_unblinded_hash(people, key, domain):
     mine, theirs = people(20)
     _, _, transcript = run(mine, theirs, key, domain, block_ids=8)
-    ids = normalise([*mine, *theirs]).values
+    ids = list(normalise([*mine, *theirs]))
     width, n = key.public.width, key.public.modulus
     raw = list(domain.hashes(ids, width + 16, b"rsa/fdh", key.public.to_bytes()))
     hashes = [(int.from_bytes(digest, "big") % n).to_bytes(width, "big") for digest in raw]
@@ -193,7 +199,7 @@ def test_a_key_with_another_exponent_is_refused():
 
 
 def test_progress_counts_ids(key):
-    own = shuffled([b"%d" % i for i in range(5)])
+    own = shuffled(normalise(range(5)))
     seen: list[int] = []
     list(rsa.tag_blocks(own, key, FIXED, block_ids=2, progress=seen.append))
     assert seen == [2, 4, 5]

@@ -15,6 +15,7 @@ import nbformat
 import pytest
 
 import playground_ext
+from warm_kernels import WarmKernels, working_in
 
 CHECKOUT = Path(playground_ext.__file__).resolve().parents[1]
 PARAMETERS = 'task_id = "here"\nparty_id = ""\nparty_index = 1\ncollaborators = 1\nrounds = 2\nrate = 0.5\n'
@@ -96,6 +97,7 @@ class Playground:
     folder: Path  # the current folder; run folders are below its runs/
     runtime: Path
     environment: dict[str, str]
+    warm: WarmKernels
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def command(self, *arguments: str | Path) -> list[str]:
@@ -135,9 +137,8 @@ class Playground:
     def left_behind(self) -> list[str]:
         """Processes, sockets and folders that outlived the command."""
         mine = f"PLAYGROUND_RUNTIME={self.runtime}".encode()
-        found = (
-            [str(path.name) for path in self.runtime.iterdir() if path.name != "lock"] if self.runtime.exists() else []
-        )
+        self.warm.take_back(self.runtime)
+        found = [path.name for path in self.runtime.iterdir() if path.name != "lock"] + working_in(self.folder)
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 if mine in (process / "environ").read_bytes().split(b"\0"):
@@ -148,13 +149,13 @@ class Playground:
 
 
 @pytest.fixture
-def playground(tmp_path: Path) -> Iterator[Playground]:
+def playground(tmp_path: Path, warm_kernels: WarmKernels) -> Iterator[Playground]:
     runtime = Path(tempfile.mkdtemp(prefix="pgt", dir="/tmp"))  # tmp_path is too long for sockets
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
     environment |= {"PLAYGROUND_RUNTIME": str(runtime), "PYTHONPATH": str(CHECKOUT), "COLUMNS": "100"}
-    environment |= {"PLAYGROUND_WARM": "0"}  # no zygote that outlives the command; tests/kernel tests those
     environment |= {"XDG_DATA_HOME": str(tmp_path / "data"), "IPYTHONDIR": str(tmp_path / "ipython")}
-    command = Playground(tmp_path, runtime, environment)
+    warm_kernels.lend(runtime, environment)
+    command = Playground(tmp_path, runtime, environment, warm_kernels)
     yield command
     for process in command.started:
         if process.poll() is None:
