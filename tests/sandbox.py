@@ -17,10 +17,10 @@ from typing import Any
 import nbformat
 import pexpect
 import pytest
+from warm_kernels import WarmKernels, working_in
 
 import playground_ext
 from playground_ext.bus.shared import stop_shared_server
-from warm_kernels import WarmKernels, working_in
 
 __all__ = [
     "CHECKOUT",
@@ -88,6 +88,7 @@ class Sandbox:
             "PLAYGROUND_HOME": str(self.folder / "home"),
             "PLAYGROUND_CACHE": str(self.cache),
             "PLAYGROUND_WARM": "0" if self.warm is None else "1",
+            "JUPYTER_PATH": "" if self.warm is None else str(self.warm.jupyter_path),
             "JUPYTER_RUNTIME_DIR": str(self.private / "j"),
             "JUPYTER_CONFIG_DIR": str(self.private / "config"),
             "IPYTHONDIR": str(self.private / "ipython"),

@@ -6,6 +6,7 @@ A test's runtime folder stays its own. A link to the zygote's socket lies in it,
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -16,8 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from playground_ext.bus.private_folder import make_private
+from playground_ext.kernel import provisioner
 from playground_ext.kernel.client import ensure_zygote
-from playground_ext.kernel.identity import Parent
+from playground_ext.kernel.identity import Parent, acts_at_start
 
 __all__ = ["WarmKernels", "working_in"]
 
@@ -25,19 +27,36 @@ IDLE = 1500.0  # seconds after which it leaves, should nobody end it
 
 
 class WarmKernels:
-    """Starts a zygote when one is first needed."""
+    """Starts a zygote when one is first needed.
+
+    `jupyter_path`: for JUPYTER_PATH, where also `python3`, the kernel of plain papermill, is forked.
+    """
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="pgw", dir="/tmp"))
+        self._folder = make_private(Path(tempfile.mkdtemp(prefix="pgw", dir="/tmp")))
+        self.jupyter_path = self._folder / "jupyter"
+        spec = {
+            "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "display_name": "Python 3",
+            "language": "python",
+            "metadata": {"kernel_provisioner": {"provisioner_name": provisioner.NAME}},
+        }
+        (self.jupyter_path / "kernels" / "python3").mkdir(parents=True)
+        (self.jupyter_path / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
         self._held: dict[str, socket.socket] = {}  # a zygote leaves when its last asker was killed; tests do that
 
     def lend(self, runtime: Path, environment: Mapping[str, str]) -> None:
         """Kernels with this environment, whose PLAYGROUND_RUNTIME is `runtime`, will be forked."""
-        parent = Parent(sys.executable, environment)
-        if parent.key not in self._held or not parent.socket_in(self._folder).exists():  # it retires when files change
-            self._held[parent.key] = ensure_zygote(parent, self._folder, idle=IDLE)
+        early = {name: value for name, value in environment.items() if acts_at_start(name)}
+        parent = Parent(sys.executable, {"PATH": os.environ["PATH"], "HOME": str(self._folder)} | early)
         runtime.mkdir(mode=0o700, exist_ok=True)
-        os.link(parent.socket_in(self._folder), parent.socket_in(make_private(runtime / "kernels")))
+        link = parent.socket_in(make_private(runtime / "kernels"))
+        if parent.key in self._held:
+            with contextlib.suppress(FileNotFoundError):  # it has retired: somebody edits the package
+                os.link(parent.socket_in(self._folder), link)
+                return
+        self._held[parent.key] = ensure_zygote(parent, self._folder, idle=IDLE)
+        os.link(parent.socket_in(self._folder), link)
 
     @staticmethod
     def take_back(runtime: Path) -> None:

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from warm_kernels import WarmKernels
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPES = REPOSITORY / ".ci" / "recipes"
@@ -23,17 +24,22 @@ SMALL = ["-p", "max_rounds", "1", "-p", "samples", "200"]
 
 
 @pytest.fixture
-def recipe(tmp_path: Path, session_cache: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def recipe(
+    tmp_path: Path, session_cache: Path, warm_kernels: WarmKernels
+) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a recipe as CI would: in the checkout, with the environment's commands on the PATH."""
-    runtime = tempfile.mkdtemp(prefix="pgt", dir="/tmp")  # tmp_path is too long for sockets
+    runtime = Path(tempfile.mkdtemp(prefix="pgt", dir="/tmp"))  # tmp_path is too long for sockets
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
     environment |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RESULTS": str(tmp_path / "results"),
-        "PLAYGROUND_RUNTIME": runtime,
+        "PLAYGROUND_RUNTIME": str(runtime),
+        "PYTHONPATH": str(REPOSITORY),
         "PLAYGROUND_CACHE": str(session_cache),
         "IPYTHONDIR": str(tmp_path / "ipython"),
     }
+
+    warm_kernels.lend(runtime, environment)  # for `playground run`; plain papermill has plain kernels
 
     def start(name: str, *arguments: str, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -38,7 +38,7 @@ def test_both_languages_have_the_same_code_below_their_own_text(role):
 
 
 @pytest.mark.slow
-def test_the_guide_runs_from_the_check_of_the_data_to_the_metrics(tmp_path, session_cache):
+def test_the_guide_runs_from_the_check_of_the_data_to_the_metrics(tmp_path, session_cache, warm_kernels):
     runtime = Path(tempfile.mkdtemp(prefix="pgt", dir="/tmp"))  # tmp_path is too long for sockets
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
     environment |= {
@@ -48,6 +48,7 @@ def test_the_guide_runs_from_the_check_of_the_data_to_the_metrics(tmp_path, sess
         "XDG_DATA_HOME": str(tmp_path / "data"),
         "IPYTHONDIR": str(tmp_path / "ipython"),
     }
+    warm_kernels.lend(runtime, environment)
     command = [sys.executable, "-m", "playground_ext.runner", "run", str(GUIDE / "en"), "-p", "max_rounds=1"]
     try:
         done = subprocess.run(

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from warm_kernels import WarmKernels
 
 from playground_ext.bus.supervisor import stop_shared_server
 
@@ -25,14 +26,16 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_kernels: WarmKernels) -> Iterator[Path]:
     """A copy of notebooks/, with a shared server of its own."""
-    runtime = tempfile.mkdtemp(prefix="pgt", dir="/tmp")  # tmp_path is too long for sockets
+    runtime = Path(tempfile.mkdtemp(prefix="pgt", dir="/tmp"))  # tmp_path is too long for sockets
     copy = tmp_path / "notebooks"
     shutil.copytree(NOTEBOOKS, copy, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "runs"))
-    monkeypatch.setenv("PLAYGROUND_RUNTIME", runtime)
-    monkeypatch.setenv("PLAYGROUND_WARM", "0")
+    monkeypatch.setenv("PLAYGROUND_RUNTIME", str(runtime))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JUPYTER_PATH", str(warm_kernels.jupyter_path))
+    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS.parent))
+    warm_kernels.lend(runtime, os.environ)
     yield copy
     stop_shared_server()
     shutil.rmtree(runtime, ignore_errors=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from warm_kernels import WarmKernels, working_in
 
 import playground_ext
-from warm_kernels import WarmKernels, working_in
 
 CHECKOUT = Path(playground_ext.__file__).resolve().parents[1]
 PARAMETERS = 'task_id = "here"\nparty_id = ""\nparty_index = 1\ncollaborators = 1\nrounds = 2\nrate = 0.5\n'
