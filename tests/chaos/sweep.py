@@ -101,7 +101,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenario", action="append", choices=PARTIES, help="only these (default: all)")
-    parser.add_argument("--per-role", type=int, help="at most so many steps of each party (default: see PER_ROLE)")
+    parser.add_argument("--per-role", type=int, help="at most so many steps of each party, evenly spread (default: all)")
     parser.add_argument("--target", choices=("party", "server"), help="kill only parties, or only the server")
     parser.add_argument("--party", help="only at steps of this party")
     parser.add_argument("--at", type=int, action="append", help="only at these steps")
@@ -120,10 +120,9 @@ def main() -> int:
             print(f"{scenario} does not even work undisturbed: {undisturbed.problem}\n{undisturbed.evidence}")
             return 1
         expected[scenario] = undisturbed.answers
-        limit = arguments.per_role or PER_ROLE.get(scenario)
         strikes = [
             strike
-            for strike in plan(undisturbed, per_role=None if arguments.at else limit, seed=arguments.seed)
+            for strike in plan(undisturbed, per_role=arguments.per_role, seed=arguments.seed)
             if arguments.target in (None, strike.target)
             and arguments.party in (None, strike.party)
             and (arguments.at is None or strike.at in arguments.at)
@@ -162,10 +161,6 @@ def main() -> int:
     (RESULTS / "sweep.json").write_text(json.dumps(record, indent=1))
     print(f"details: {RESULTS / 'sweep.json'}")
     return int(survived < len(outcomes))
-
-
-# Steps of a party to strike at, where there are more than it is worth to try all.
-PER_ROLE = {"fed_sgd": 8, "hetero_nn": 24, "psi_ecdh": 8, "psi_rsa": 6}
 
 
 def _controls(
