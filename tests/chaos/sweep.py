@@ -101,7 +101,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenario", action="append", choices=PARTIES, help="only these (default: all)")
-    parser.add_argument("--per-role", type=int, help="at most so many steps of each party, evenly spread (default: all)")
+    parser.add_argument("--per-role", type=int, help="at most so many steps of each party, evenly spread")
     parser.add_argument("--target", choices=("party", "server"), help="kill only parties, or only the server")
     parser.add_argument("--party", help="only at steps of this party")
     parser.add_argument("--at", type=int, action="append", help="only at these steps")
