@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from playground_ext.fed_avg.aggregation import Update, weighted_average
 from playground_ext.fed_avg.fed_prox import FedProxScheduler
-from playground_ext.fed_avg.scheduler import FedAvgScheduler, FedSGDScheduler
+from playground_ext.fed_avg.fed_sgd import FedSGDScheduler
+from playground_ext.fed_avg.scheduler import FedAvgScheduler
 
 if TYPE_CHECKING:
     from playground_ext.fed_avg.dp_fed_avg import DPFedAvgScheduler

@@ -37,7 +37,7 @@ from playground_ext.scheduler.base import Scheduler
 from playground_ext.scheduler.result import TaskResult
 from playground_ext.scheduler.seeding import seed_everything
 
-__all__ = ["FedAvgScheduler", "FedSGDScheduler"]
+__all__ = ["FedAvgScheduler"]
 
 logger = logging.getLogger("playground")
 
@@ -346,7 +346,8 @@ class FedAvgScheduler(Scheduler):
                     return self._save_model()
                 self.current_round = envelope.round
                 if envelope.meta.get("rests"):
-                    logger.info("resting in round %d: others train", self.current_round)
+                    session.say("resting", self.current_round)
+                    logger.info("resting: others train in this round")
                 else:
                     self._contribute()
             self._checkpoint()
@@ -391,9 +392,7 @@ class FedAvgScheduler(Scheduler):
         text = ", ".join(f"{name} {float(value):.4f}" for name, value in values.items())
         logger.info("%sed: %s", phase, text)
 
-    def _send_global(
-        self, round: int, *, final: bool, to: Sequence[str] | None = None, rests: bool = False
-    ) -> None:
+    def _send_global(self, round: int, *, final: bool, to: Sequence[str] | None = None, rests: bool = False) -> None:
         self.session.mailbox.send(
             self.collaborators if to is None else to,
             "global",
@@ -466,20 +465,3 @@ class FedAvgScheduler(Scheduler):
             f"{type(self).__name__} has no {hook}(), which the {role} needs",
             next_step=f"write `def {hook}(self…)` in {type(self).__name__}",
         )
-
-
-class FedSGDScheduler(FedAvgScheduler):
-    """Federated SGD: one full-batch step a round (McMahan et al., 2017: E = 1, B = all local data)."""
-
-    def validate_context(self) -> None:
-        """Raises ConfigError unless a round is one batch with all local data."""
-        super().validate_context()
-        if self.merge_epochs != 1:
-            raise ConfigError(
-                f"FedSGD takes one step a round; merge_epochs is {self.merge_epochs}", next_step="leave it at 1"
-            )
-        if self.is_trainer and len(self.train_loader) != 1:
-            raise ConfigError(
-                f"FedSGD's batch is the whole data set; this train loader makes {len(self.train_loader)} batches",
-                next_step="give build_train_dataloader() batch_size=len(dataset)",
-            )
