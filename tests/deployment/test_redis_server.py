@@ -22,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from warm_kernels import WarmKernels
 
 from playground_ext.bus.connection import Connection
 from playground_ext.errors import ServerUnreachable
@@ -129,14 +130,15 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Redis]]:
         yield lambda tls: stack.enter_context(running(tmp_path, tls=tls))
 
 
-def run_main_job(url: str, folder: Path, cache: Path) -> tuple[int, str]:
-    """`playground run fed_avg`, one round on few digits."""
-    runtime = tempfile.mkdtemp(prefix="pgt", dir="/tmp")  # tmp_path is too long for sockets
+def run_main_job(url: str, folder: Path, cache: Path, warm_kernels: WarmKernels) -> tuple[int, str]:
+    """`playground run fed_avg`, two rounds on few digits."""
+    runtime = Path(tempfile.mkdtemp(prefix="pgt", dir="/tmp"))  # tmp_path is too long for sockets
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
-    environment |= {"PLAYGROUND_REDIS_URL": url, "PLAYGROUND_RUNTIME": runtime, "PLAYGROUND_CACHE": str(cache)}
+    environment |= {"PLAYGROUND_REDIS_URL": url, "PLAYGROUND_RUNTIME": str(runtime), "PLAYGROUND_CACHE": str(cache)}
     environment |= {"PYTHONPATH": str(REPOSITORY), "IPYTHONDIR": str(folder / "ipython")}
     command = [sys.executable, "-m", "playground_ext.runner", "run", "fed_avg", "--output", str(folder / "results")]
     command += ["-p", "max_rounds=2", "-p", "samples=200"]
+    warm_kernels.lend(runtime, environment)
     try:
         done = subprocess.run(
             command,
@@ -154,10 +156,10 @@ def run_main_job(url: str, folder: Path, cache: Path) -> tuple[int, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tls", [False, True], ids=["password over TCP", "TLS"])
-def test_the_main_job_runs(start, tmp_path, session_cache, tls):
+def test_the_main_job_runs(start, tmp_path, session_cache, warm_kernels, tls):
     redis = start(tls)
 
-    code, output = run_main_job(redis.url, tmp_path, session_cache)
+    code, output = run_main_job(redis.url, tmp_path, session_cache, warm_kernels)
 
     assert code == 0, output
     summary = json.loads((tmp_path / "results" / "summary.json").read_text())
