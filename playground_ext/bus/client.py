@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -138,6 +140,13 @@ class _OneSocket(ConnectionPool):
         """Close our copy of the socket; in a forked child the parent's conversation goes on."""
         if self._only is not None:
             self._only.disconnect()
+
+    def interrupt(self) -> None:
+        """Let a read in which another thread waits end at once, as if the server had closed the connection."""
+        sock = getattr(self._only, "_sock", None)
+        if sock is not None:
+            with suppress(OSError):  # it is closed already
+                sock.shutdown(socket.SHUT_RDWR)
 
 
 class Client(redis.Redis):

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import redis
 
@@ -153,6 +153,10 @@ class Connection:
     def close(self) -> None:
         """Drop the socket; a later command would connect again."""
         self.client.connection_pool.disconnect()
+
+    def interrupt(self) -> None:
+        """Let a command in which another thread waits end at once with ServerUnreachable. For any thread."""
+        cast(Any, self.client.connection_pool).interrupt()
 
     def __enter__(self) -> Self:
         return self

@@ -24,7 +24,7 @@ from playground_ext.errors import ReceiveTimeout, ServerFull, ServerUnreachable
 __all__ = ["Guard", "Mailbox", "Recorder"]
 
 _Result = TypeVar("_Result")
-_SLICE = 1.0  # seconds a blocking read lasts before the guard is asked again
+_SLICE = 0.25  # seconds a blocking read lasts before the guard is asked again
 _RECONNECT = 60.0  # seconds to wait for a server that went away
 
 

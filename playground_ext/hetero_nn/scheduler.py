@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +113,8 @@ class HeteroNNScheduler(SidedScheduler):
         self.feature_model = self.build_feature_model()
         self.feature_optimizer = self.build_feature_optimizer(self.feature_model) if self.is_feature_trainable else None
         self._begun = False
-        self._given_ids = list(self.load_local_ids())
-        self._own_ids = normalise(self._given_ids)
-        if not self._given_ids:
+        self._own_ids = normalise(self.load_local_ids())
+        if not len(self._own_ids):
             raise ConfigError("load_local_ids() returned no ids", next_step="return the ids of your samples")
 
     def _play(self) -> Path:
@@ -176,7 +174,7 @@ class HeteroNNScheduler(SidedScheduler):
         """Let the user divide the common samples."""
         self.psi_outcome = outcome
         logger.info("%s", outcome.report())
-        common = {self._given_ids[position] for position in outcome.positions or ()}
+        common = set(outcome.common(self._own_ids))
         if not common:
             raise ConfigError(
                 f"the parties have no sample in common ({len(self._own_ids):,} ids here)",
@@ -257,12 +255,12 @@ class HeteroNNScheduler(SidedScheduler):
         return {**self._models(), **self._optimizers()}
 
     def _state(self) -> Mapping[str, Any]:
-        outcome = None if self.psi_outcome is None else asdict(self.psi_outcome)
+        outcome = None if self.psi_outcome is None else self.psi_outcome.state()
         return {"outcome": outcome, **{name: part.state_dict() for name, part in self._parts().items()}}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         if self.psi_outcome is None:  # this party was started again
-            self._split(Outcome(**state["outcome"]))
+            self._split(Outcome.of_state(state["outcome"]))
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         del self.timings[self.current_round :]

@@ -30,15 +30,15 @@ class Timings:
     batches: int = 0
     total: float = 0.0
     serialising: float = 0.0
-    sending: float = 0.0
-    waiting: float = 0.0  # for other parties, transfer included
+    transferring: float = 0.0  # bytes to and from the server
+    waiting: float = 0.0  # for other parties
 
     @property
     def computing(self) -> float:
-        return max(0.0, self.total - self.serialising - self.sending - self.waiting)
+        return max(0.0, self.total - self.serialising - self.transferring - self.waiting)
 
     def __str__(self) -> str:
-        parts = ("computing", "serialising", "sending", "waiting")
+        parts = ("computing", "serialising", "transferring", "waiting")
         a_batch = 1000 / max(1, self.batches)
         split = ", ".join(f"{name} {getattr(self, name) * a_batch:.2f}" for name in parts)
         return f"{self.batches} batches in {self.total:.1f} s, {self.total * a_batch:.1f} ms each ({split})"
@@ -65,7 +65,7 @@ class Wire:
     ) -> None:
         with self._counting("serialising"):
             payload = encode(tensors) if tensors else b""
-        with self._counting("sending"):
+        with self._counting("transferring"):
             self._session.mailbox.send(
                 receivers,
                 kind,
@@ -88,10 +88,13 @@ class Wire:
 
     def gather(self, senders: Sequence[str], kind: str, step: str) -> dict[str, Envelope]:
         """The next message of each of them. Raises like `receive`."""
+        mailbox = self._session.mailbox
+        transferred = mailbox.transferred
         with self._counting("waiting"):
-            envelopes = self._session.mailbox.gather(
-                senders, kind, round=self.round, attempt=self.attempt, timeout=self._timeout
-            )
+            envelopes = mailbox.gather(senders, kind, round=self.round, attempt=self.attempt, timeout=self._timeout)
+        transferred = mailbox.transferred - transferred
+        self.timings.transferring += transferred
+        self.timings.waiting -= transferred
         for sender, envelope in envelopes.items():
             if envelope.step != step:
                 raise ProtocolError(

@@ -83,6 +83,7 @@ class Watch:
         self._runs_key = TaskKeys(keys.task).runs
         self._voice = Voice(url, keys, me, incarnation=incarnation)
         self._progress: dict[str, Any] = {"state": "starting", "round": None}
+        self._listening: Connection | None = None
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._interruptible: int | None = None
@@ -194,6 +195,8 @@ class Watch:
 
     def stop(self) -> None:
         self._stopped.set()
+        if (listening := self._listening) is not None:
+            listening.interrupt()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
         self._voice.close()
@@ -208,7 +211,7 @@ class Watch:
         while not self._stopped.is_set():
             try:
                 if connection is None:
-                    connection = Connection(self._url, name=f"{self._keys.task}:{self._me}:watch")
+                    connection = self._listening = Connection(self._url, name=f"{self._keys.task}:{self._me}:watch")
                     if heard:
                         self.on_reconnect(connection)
                         self._voice.repeat()

@@ -4,7 +4,7 @@ The protocol is that of Meadows (1986) and Huberman, Franklin & Hogg (1999), wit
 
 1. each party sends H(x)^a (collaborator: H(y)^b) for its own ids, in a secret random order: `blind_blocks`;
 2. the collaborator returns the initiator's points raised to b, in the order they came: `reblind_blocks`;
-3. the initiator raises the collaborator's points to a and compares: `reblind_blocks`, `intersect`.
+3. the initiator raises the collaborator's points to a and compares: `reblind_blocks`, `buckets.Buckets`.
 
 Between semi-honest parties, under the decisional Diffie-Hellman assumption in the random oracle model, the initiator
 learns which of its ids are common and how many ids the collaborator has; the collaborator learns how many ids the
@@ -27,13 +27,12 @@ import gmpy2  # type: ignore[import-untyped]
 from nacl.bindings import crypto_core_ed25519_add, crypto_core_ed25519_from_uniform, crypto_scalarmult
 
 from playground_ext.errors import MalformedPayload
-from playground_ext.psi import matching
 from playground_ext.psi.blocks import BLOCK_IDS, THREADS, Buffer, Progress, check_items, checked_blocks, in_threads
 from playground_ext.psi.hashing import Domain
-from playground_ext.psi.matching import Intersection, Shuffled
+from playground_ext.psi.matching import Shuffled
 from playground_ext.psi.modular import invert_all
 
-__all__ = ["POINT_BYTES", "Secret", "blind", "blind_blocks", "hash_to_curve", "intersect", "reblind", "reblind_blocks"]
+__all__ = ["POINT_BYTES", "Secret", "blind", "blind_blocks", "hash_to_curve", "reblind", "reblind_blocks"]
 
 POINT_BYTES = 32  # a little-endian u-coordinate
 _PRIME = gmpy2.mpz(2**255 - 19)
@@ -139,16 +138,6 @@ def reblind_blocks(
         done += items
         if progress:
             progress(done)
-
-
-def intersect(mine: Buffer, theirs: Buffer, *, mine_count: int, theirs_count: int) -> Intersection:
-    """The initiator's last step: its own points as they came back, against the collaborator's as it raised them.
-
-    Raises:
-        MalformedPayload: another number of points than announced.
-        ProtocolError: a point that comes twice.
-    """
-    return matching.intersect(mine, theirs, width=POINT_BYTES, mine_count=mine_count, theirs_count=theirs_count)
 
 
 def hash_to_curve(ids: Sequence[bytes], domain: Domain) -> list[bytes]:

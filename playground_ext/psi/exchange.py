@@ -1,42 +1,46 @@
 """Who sends what to whom: one intersection between an initiator and a collaborator, over a channel.
 
 Both say hello (protocol, number of ids, a nonce; with RSA the collaborator's public key), then blocks go both ways at
-the same time. What each party learns is said in the package's docstring. Both are assumed to be semi-honest.
+the same time. What each party learns is said in the package's docstring, and how much memory it takes. Both are assumed
+to be semi-honest.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
 
 from playground_ext.errors import ConfigError, MalformedPayload, ProtocolError
 from playground_ext.psi import ecdh, rsa
-from playground_ext.psi.blocks import Buffer, checked_blocks
+from playground_ext.psi.blocks import checked_blocks
+from playground_ext.psi.buckets import Buckets
 from playground_ext.psi.channel import Channel, alternate
 from playground_ext.psi.hashing import NONCE_BYTES, Domain, fresh_nonce
-from playground_ext.psi.ids import MAX_IDS
-from playground_ext.psi.matching import Intersection, Shuffled, shuffled
+from playground_ext.psi.ids import MAX_IDS, IdSet, Positions
+from playground_ext.psi.matching import Shuffled, shuffled
 
 __all__ = ["PROTOCOLS", "Match", "Protocol", "check_protocol", "hear_result", "initiate", "respond", "tell_result"]
 
 Protocol = Literal["ecdh", "rsa"]
 PROTOCOLS: tuple[str, ...] = ("ecdh", "rsa")
 RSA_BLOCK_IDS = 1024  # about a second of signing
-_POSITION = np.dtype("<u4")
+_PLACE = np.dtype("<u4")
+_NOWHERE = np.uint32(2**32 - 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Match:
-    """What the initiator knows after one intersection: each common id's place in the collaborator's secret order."""
+    """What the initiator knows after one intersection: the common ids, and where each stands at the collaborator."""
 
     peer: str
     peer_count: int
-    places: dict[bytes, int] = field(repr=False)
+    common: IdSet
+    places: Positions = field(repr=False)  # of each common id in the collaborator's secret order
 
 
 @dataclass(frozen=True)
@@ -48,22 +52,31 @@ class _Start:
     key: rsa.PublicKey | None = None
 
 
-def initiate(channel: Channel, ids: Sequence[bytes], *, task: str, protocol: Protocol) -> Match:
-    """The initiator's side. `ids` are canonical and all different.
+def initiate(channel: Channel, ids: IdSet, *, task: str, protocol: Protocol, folder: Path) -> Match:
+    """The initiator's side. `folder`: a private one of its own, for what does not fit into memory.
 
     Raises:
         ProtocolError: messages that this protocol does not know, out of range, wrong in number, or repeated.
+        StorageError: the disk is full or not writable.
     """
     own = shuffled(ids)
     start = _hello(channel, len(own), task=task, protocol=protocol, leads=True)
     channel.meter.expect(2 * len(own) + start.theirs)
-    found = _initiate_ecdh(channel, own, start) if protocol == "ecdh" else _initiate_rsa(channel, own, start)
-    places = {own.values[mine]: theirs for mine, theirs in zip(found.mine, found.theirs, strict=True)}
-    return Match(channel.peer, start.theirs, places)
+    width = ecdh.POINT_BYTES if protocol == "ecdh" else rsa.TAG_BYTES
+    with Buckets(folder, width=width, mine_count=len(own), theirs_count=start.theirs) as buckets:
+        if protocol == "ecdh":
+            _initiate_ecdh(channel, own, start, buckets)
+        else:
+            _initiate_rsa(channel, own, start, buckets)
+        places = np.full(len(own), _NOWHERE, dtype=np.uint32)
+        for found in buckets.matches():
+            places[own.order[found.mine]] = found.theirs
+    common = places != _NOWHERE
+    return Match(channel.peer, start.theirs, ids.at(ids.positions[common]), places[common])
 
 
 def respond(
-    channel: Channel, ids: Sequence[bytes], *, task: str, protocol: Protocol, key_bits: int = rsa.MIN_BITS
+    channel: Channel, ids: IdSet, *, task: str, protocol: Protocol, key_bits: int = rsa.MIN_BITS
 ) -> tuple[Shuffled, int]:
     """The collaborator's side. Returns its ids in their secret order, and the number of the initiator's.
 
@@ -82,14 +95,17 @@ def respond(
     return own, start.theirs
 
 
-def tell_result(channel: Channel, match: Match, common: Sequence[bytes]) -> None:
-    """Initiator: which of the collaborator's ids are common, as increasing places in the order that it sent them."""
-    places = np.sort(np.array([match.places[value] for value in common], dtype=_POSITION))
-    channel.send("psi-result", places.tobytes(), meta={"count": len(common)})
+def tell_result(channel: Channel, match: Match, common: IdSet) -> None:
+    """Initiator: which of the collaborator's ids are common to all, as increasing places in the order it sent them."""
+    wanted = np.zeros(len(common.given), dtype=np.bool_)
+    wanted[common.positions] = True
+    places = match.places[wanted[match.common.positions]].astype(_PLACE, copy=False)
+    places.sort()
+    channel.send("psi-result", places.data, meta={"count": len(common)})
 
 
-def hear_result(channel: Channel, own: Shuffled) -> list[int]:
-    """Collaborator: where its common ids stood in its own list.
+def hear_result(channel: Channel, own: Shuffled) -> Positions:
+    """Collaborator: where its common ids first stood in the list that it gave; increasing.
 
     Raises:
         ProtocolError: places that do not exist or come twice.
@@ -97,9 +113,11 @@ def hear_result(channel: Channel, own: Shuffled) -> list[int]:
     envelope = channel.receive("psi-result", patient=True)  # the other collaborators may have their turn first
     payload = memoryview(envelope.payload)
     count = envelope.meta.get("count")
-    if payload.nbytes % _POSITION.itemsize or payload.nbytes // _POSITION.itemsize != count:
+    if payload.nbytes % _PLACE.itemsize or payload.nbytes // _PLACE.itemsize != count:
         raise MalformedPayload(f"{channel.peer} announced {count!r} common ids in {payload.nbytes:,} bytes")
-    return own.original(np.frombuffer(payload, dtype=_POSITION).tolist())
+    positions = own.ids.positions[own.original(np.frombuffer(payload, dtype=_PLACE))]
+    positions.sort()
+    return positions
 
 
 def _hello(
@@ -124,24 +142,24 @@ def _hello(
     return _Start(domain, theirs, rsa.PublicKey.from_bytes(envelope.payload) if wants_key else None)
 
 
-def _initiate_ecdh(channel: Channel, own: Shuffled, start: _Start) -> Intersection:
+def _initiate_ecdh(channel: Channel, own: Shuffled, start: _Start, buckets: Buckets) -> None:
     secret, width = ecdh.Secret.fresh(), ecdh.POINT_BYTES
-    mine, theirs = array("B"), array("B")
 
     def take_theirs() -> Iterator[None]:
         for block in ecdh.reblind_blocks(channel.blocks("psi-blinded", start.theirs), secret, count=start.theirs):
-            _keep(theirs, block, width, channel)
+            buckets.add_theirs(block)
+            channel.meter.advance(len(block) // width)
             yield
 
     def take_returned() -> Iterator[None]:
         blocks = channel.blocks("psi-returned", len(own))
-        for block, _ in checked_blocks(blocks, width, len(own), "points that came back"):
-            _keep(mine, block, width, channel)
+        for block, items in checked_blocks(blocks, width, len(own), "points that came back"):
+            buckets.add_mine(block)
+            channel.meter.advance(items)
             yield
 
     sending = channel.send_blocks("psi-blinded", ecdh.blind_blocks(own, secret, start.domain), len(own), width)
     alternate(sending, take_theirs(), take_returned())
-    return ecdh.intersect(memoryview(mine), memoryview(theirs), mine_count=len(own), theirs_count=start.theirs)
 
 
 def _respond_ecdh(channel: Channel, own: Shuffled, start: _Start) -> None:
@@ -153,9 +171,8 @@ def _respond_ecdh(channel: Channel, own: Shuffled, start: _Start) -> None:
     )
 
 
-def _initiate_rsa(channel: Channel, own: Shuffled, start: _Start) -> Intersection:
+def _initiate_rsa(channel: Channel, own: Shuffled, start: _Start, buckets: Buckets) -> None:
     key = cast(rsa.PublicKey, start.key)
-    mine, theirs = array("B"), array("B")
     blindings: deque[rsa.Blinding] = deque()
 
     def blinded() -> Iterator[bytes]:
@@ -169,20 +186,21 @@ def _initiate_rsa(channel: Channel, own: Shuffled, start: _Start) -> Intersectio
             if not blindings:
                 raise ProtocolError(f"{channel.peer} returned more signatures than were asked for", party=channel.peer)
             tags = rsa.unblind(block, blindings.popleft(), key, start.domain)
-            _keep(mine, tags, rsa.TAG_BYTES, channel)
+            buckets.add_mine(tags)
+            channel.meter.advance(len(tags) // rsa.TAG_BYTES)
             yield
 
     def take_tags() -> Iterator[None]:
         blocks = channel.blocks("psi-tags", start.theirs)
-        for block, _ in checked_blocks(blocks, rsa.TAG_BYTES, start.theirs, "the other party's tags"):
-            _keep(theirs, block, rsa.TAG_BYTES, channel)
+        for block, items in checked_blocks(blocks, rsa.TAG_BYTES, start.theirs, "the other party's tags"):
+            buckets.add_theirs(block)
+            channel.meter.advance(items)
             yield
 
     asking = channel.send_blocks("psi-blinded", blinded(), len(own), key.width)
     for _ in range(2):  # ahead, so that the signer, who has the most to do, never waits
         next(asking, None)
     alternate(asking, take_signed(), take_tags())
-    return rsa.intersect(memoryview(mine), memoryview(theirs), mine_count=len(own), theirs_count=start.theirs)
 
 
 def _respond_rsa(channel: Channel, own: Shuffled, start: _Start, key: rsa.SigningKey) -> None:
@@ -192,11 +210,6 @@ def _respond_rsa(channel: Channel, own: Shuffled, start: _Start, key: rsa.Signin
         channel.send_blocks("psi-returned", signed, start.theirs, key.public.width),
         channel.send_blocks("psi-tags", tags, len(own), rsa.TAG_BYTES),
     )
-
-
-def _keep(store: array[int], block: Buffer, width: int, channel: Channel) -> None:
-    store.frombytes(block)
-    channel.meter.advance(memoryview(block).nbytes // width)
 
 
 def _count(value: object, peer: str) -> int:

@@ -5,7 +5,7 @@ The collaborator signs, the initiator asks. With H a full-domain hash into Z_n, 
 1. the collaborator sends its public key, the initiator H(x)·r^e mod n for each of its ids: `blind`;
 2. the collaborator raises that to d and returns it: `sign_blinded`; it also sends H'(H(y)^d) for its own ids in a
    secret random order: `tag_blocks`;
-3. the initiator divides by r, checks s^e = H(x), and compares H'(s) with the tags: `unblind`, `intersect`.
+3. the initiator divides by r, checks s^e = H(x), and compares H'(s) with the tags: `unblind`, `buckets.Buckets`.
 
 Between semi-honest parties, under the one-more-RSA assumption in the random oracle model, the initiator learns which
 of its ids are common and how many ids the collaborator has; the collaborator learns how many ids the initiator has,
@@ -23,10 +23,9 @@ import gmpy2  # type: ignore[import-untyped]
 from gmpy2 import mpz
 
 from playground_ext.errors import MalformedPayload, ProtocolError
-from playground_ext.psi import matching
 from playground_ext.psi.blocks import BLOCK_IDS, THREADS, Buffer, Progress, check_items, checked_blocks, in_threads
 from playground_ext.psi.hashing import Domain
-from playground_ext.psi.matching import Intersection, Shuffled
+from playground_ext.psi.matching import Shuffled
 from playground_ext.psi.modular import MARGIN_BYTES, invert_all, pack, pack_all, random_numbers, unpack, unpack_all
 from playground_ext.psi.rsa_keys import EXPONENT, MAX_BITS, MIN_BITS, PublicKey, SigningKey
 
@@ -39,7 +38,6 @@ __all__ = [
     "PublicKey",
     "SigningKey",
     "blind",
-    "intersect",
     "sign_blinded",
     "sign_blocks",
     "tag_blocks",
@@ -173,16 +171,6 @@ def tag_blocks(
     """Collaborator: `tags` of all own ids in their secret order, a block at a time. The initiator may see them."""
     blocks = ((tags(block, key, domain, threads=threads), len(block)) for block in ids.blocks(block_ids))
     yield from _with_progress(blocks, progress)
-
-
-def intersect(mine: Buffer, theirs: Buffer, *, mine_count: int, theirs_count: int) -> Intersection:
-    """The initiator's last step: its own tags (`unblind`) against the collaborator's (`tag_blocks`).
-
-    Raises:
-        MalformedPayload: another number of tags than announced.
-        ProtocolError: a tag that comes twice.
-    """
-    return matching.intersect(mine, theirs, width=TAG_BYTES, mine_count=mine_count, theirs_count=theirs_count)
 
 
 def _with_progress(blocks: Iterable[tuple[bytes, int]], progress: Progress | None) -> Iterator[bytes]:

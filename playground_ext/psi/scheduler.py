@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,7 +42,7 @@ class _PSIScheduler(SidedScheduler):
 
     After `run()`, `intersection` holds the common ids as this party spells them, in the order it gave them, and
     `outcome` says how long it took, how many bytes it cost and what each party learned. The results folder has the
-    same ids in `intersection.csv`.
+    same ids in `intersection.csv`. Its memory beside the ids and the result is that of the package's docstring.
     """
 
     initiator_role: ClassVar[str] = "initiator"
@@ -61,7 +60,7 @@ class _PSIScheduler(SidedScheduler):
     ) -> None:
         super().__init__(calculation_timeout=calculation_timeout, schedule_timeout=schedule_timeout)
         self.share_result = share_result
-        self._ids = ids if ids is None else list(ids)
+        self._ids = ids if ids is None else tuple(ids)
         self.intersection: list[str | int] | None = None
         self.outcome: Outcome | None = None
 
@@ -79,8 +78,7 @@ class _PSIScheduler(SidedScheduler):
 
     def _prepare(self) -> None:
         self.intersection = self.outcome = None  # a used scheduler starts afresh
-        self._given = list(self.load_local_ids())
-        self._own = normalise(self._given)
+        self._own = normalise(self.load_local_ids())
         if self._own.duplicates:
             logger.info("%d of my ids came more than once and count once", self._own.duplicates)
 
@@ -111,14 +109,14 @@ class _PSIScheduler(SidedScheduler):
     def _take(self, outcome: Outcome) -> None:
         self.outcome = outcome
         if outcome.positions is not None:
-            self.intersection = [self._given[position] for position in outcome.positions]
+            self.intersection = list(outcome.common(self._own))
             self._save(self.intersection)
 
     def _state(self) -> Mapping[str, Any]:
-        return {"outcome": None if self.outcome is None else asdict(self.outcome)}
+        return {"outcome": None if self.outcome is None else self.outcome.state()}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self._take(Outcome(**state["outcome"]))
+        self._take(Outcome.of_state(state["outcome"]))
 
     def _load_result(self, result: TaskResult) -> None:
         newest = Checkpoints(result.folder.parent / "checkpoints").newest()
@@ -132,7 +130,8 @@ class _PSIScheduler(SidedScheduler):
         path = self.session.folder.results / "intersection.csv"
         try:
             with path.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([["id"], *([value] for value in ids)])
+                csv.writer(file).writerow(["id"])
+                csv.writer(file).writerows([value] for value in ids)
         except OSError as error:
             raise storage_error(error, path.parent, "save the intersection") from error
         logger.info("%d common ids are in %s", len(ids), path)

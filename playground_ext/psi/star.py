@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
 
 from playground_ext.psi.channel import Channel, Meter
 from playground_ext.psi.exchange import Match, Protocol, hear_result, initiate, respond, tell_result
-from playground_ext.psi.ids import IdSet
+from playground_ext.psi.ids import IdSet, Positions
 from playground_ext.psi.rsa import MIN_BITS
 from playground_ext.scheduler.session import Session
 
@@ -23,11 +26,11 @@ __all__ = ["Outcome", "follow_intersection", "lead_intersection"]
 logger = logging.getLogger("playground")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
-    """What one party has after an intersection. `positions` are private to it."""
+    """What one party has after an intersection. `positions` are private to it, 4 bytes a common id."""
 
-    positions: list[int] | None = field(repr=False)  # of its common ids in the list it gave; None: it was not told
+    positions: Positions | None = field(repr=False)  # of its common ids in the list it gave; None: it was not told
     peer_counts: dict[str, int]  # how many ids the others brought to their meeting with this party
     seconds: float
     sent: int  # bytes
@@ -37,6 +40,24 @@ class Outcome:
     def report(self) -> str:
         lines = [f"intersection in {self.seconds:.1f} s, {self.sent:,} bytes sent, {self.received:,} bytes received"]
         return "\n".join(lines + [f"{party} learned {what}" for party, what in self.learned.items()])
+
+    def common(self, ids: IdSet) -> Iterator[str | int]:
+        """The common ids as this party gave them, in its order; none if it was not told."""
+        positions = self.positions if self.positions is not None else ()
+        return (ids.given[position] for position in positions)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint, which holds tensors and no arrays."""
+        import torch
+
+        positions = None if self.positions is None else torch.from_numpy(self.positions.view(np.int32))
+        return {**vars(self), "positions": positions}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> Self:
+        """The inverse of `state`."""
+        positions = state["positions"]
+        return cls(**{**state, "positions": None if positions is None else positions.numpy().view(np.uint32)})
 
 
 def lead_intersection(
@@ -51,26 +72,24 @@ def lead_intersection(
     """The initiator's side of a star, with every other party in turn.
 
     Raises:
-        ProtocolError: from `exchange.initiate`.
+        ProtocolError, StorageError: from `exchange.initiate`.
     """
     clock = _Clock(session)
-    left: Sequence[bytes] = ids.values
+    left, folder = ids, session.folder.root
     matches: list[tuple[Channel, Match]] = []
     brought: dict[str, int] = {}
     for peer in session.party.peers:
         channel = _channel(session, peer, attempt=attempt, timeout=timeout)
         brought[peer] = len(left)
-        match = initiate(channel, left, task=session.party.task, protocol=protocol)
+        match = initiate(channel, left, task=session.party.task, protocol=protocol, folder=folder)
         matches.append((channel, match))
-        left = [value for value in left if value in match.places]
+        left = match.common
         logger.info("%d of %d ids are left after the intersection with %s", len(left), brought[peer], peer)
     for channel, match in matches:
         if share_result:
             tell_result(channel, match, left)
-    common = set(left)
-    positions = [ids.positions[index] for index, value in enumerate(ids.values) if value in common]
     counts = {match.peer: match.peer_count for _, match in matches}
-    return clock.outcome(positions, counts, _learned(session.party.id, len(ids), counts, brought, share_result))
+    return clock.outcome(left.positions, counts, _learned(session.party.id, len(ids), counts, brought, share_result))
 
 
 def follow_intersection(
@@ -91,10 +110,8 @@ def follow_intersection(
     clock = _Clock(session)
     initiator = session.party.initiator
     channel = _channel(session, initiator, attempt=attempt, timeout=timeout)
-    own, theirs = respond(channel, ids.values, task=session.party.task, protocol=protocol, key_bits=key_bits)
-    positions = None
-    if share_result:
-        positions = sorted(ids.positions[index] for index in hear_result(channel, own))
+    own, theirs = respond(channel, ids, task=session.party.task, protocol=protocol, key_bits=key_bits)
+    positions = hear_result(channel, own) if share_result else None
     me = session.party.id
     learned = {
         initiator: f"which of its ids {me} has too, and that {me} has {len(ids):,} ids; not what the others are",
@@ -109,7 +126,7 @@ class _Clock:
         self._began = time.monotonic()
         self._before = sum(self._box.sent_bytes.values()), sum(self._box.received_bytes.values())
 
-    def outcome(self, positions: list[int] | None, peer_counts: dict[str, int], learned: dict[str, str]) -> Outcome:
+    def outcome(self, positions: Positions | None, peer_counts: dict[str, int], learned: dict[str, str]) -> Outcome:
         return Outcome(
             positions=positions,
             peer_counts=peer_counts,
@@ -142,5 +159,5 @@ def _learned(me: str, mine: int, counts: dict[str, int], brought: dict[str, int]
     return learned
 
 
-def _and_common(positions: list[int]) -> str:
+def _and_common(positions: Positions) -> str:
     return f", and which {len(positions):,} of its own ids all parties have; not what the others are"

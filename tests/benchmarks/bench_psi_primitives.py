@@ -12,14 +12,17 @@ import multiprocessing
 import os
 import queue
 import resource
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from playground_ext.psi import ecdh, rsa
+from playground_ext.psi.buckets import Buckets
 from playground_ext.psi.hashing import Domain
-from playground_ext.psi.ids import normalise
+from playground_ext.psi.ids import IdSet, normalise
 from playground_ext.psi.matching import shuffled
 
 DOMAIN = Domain("benchmark", bytes(32), bytes(32))  # a measurement; real attempts take fresh nonces
@@ -55,16 +58,23 @@ class Peer:
             yield message
 
 
-def ecdh_initiator(peer: Peer, ids: tuple[bytes, ...], threads: int) -> int:
+def compared(count: int, width: int) -> Buckets:
+    return Buckets(Path(tempfile.gettempdir()), width=width, mine_count=count, theirs_count=count)
+
+
+def ecdh_initiator(peer: Peer, ids: IdSet, threads: int) -> int:
     own, secret, count = shuffled(ids), ecdh.Secret.fresh(), len(ids)
     for block in ecdh.blind_blocks(own, secret, DOMAIN, threads=threads):
         peer.send(block)
-    theirs = b"".join(ecdh.reblind_blocks(peer.blocks(count, 32), secret, count=count, threads=threads))
-    mine = b"".join(peer.blocks(count, 32))
-    return len(ecdh.intersect(mine, theirs, mine_count=count, theirs_count=count))
+    with compared(count, ecdh.POINT_BYTES) as buckets:
+        for block in ecdh.reblind_blocks(peer.blocks(count, 32), secret, count=count, threads=threads):
+            buckets.add_theirs(block)
+        for block in peer.blocks(count, 32):
+            buckets.add_mine(block)
+        return sum(map(len, buckets.matches()))
 
 
-def ecdh_collaborator(peer: Peer, ids: tuple[bytes, ...], threads: int) -> None:
+def ecdh_collaborator(peer: Peer, ids: IdSet, threads: int) -> None:
     own, secret, count = shuffled(ids), ecdh.Secret.fresh(), len(ids)
     for block in ecdh.blind_blocks(own, secret, DOMAIN, threads=threads):
         peer.send(block)
@@ -72,7 +82,7 @@ def ecdh_collaborator(peer: Peer, ids: tuple[bytes, ...], threads: int) -> None:
         peer.send(block)
 
 
-def rsa_initiator(peer: Peer, ids: tuple[bytes, ...], threads: int) -> int:
+def rsa_initiator(peer: Peer, ids: IdSet, threads: int) -> int:
     own, count = shuffled(ids), len(ids)
     key = rsa.PublicKey.from_bytes(peer.receive())
     waiting = []
@@ -81,12 +91,15 @@ def rsa_initiator(peer: Peer, ids: tuple[bytes, ...], threads: int) -> int:
         waiting.append(blinding)
         peer.send(message)
     # The collaborator signs first, so that these signatures are checked while it tags its own ids.
-    mine = b"".join(rsa.unblind(peer.receive(), blinding, key, DOMAIN, threads=threads) for blinding in waiting)
-    theirs = b"".join(peer.blocks(count, rsa.TAG_BYTES))
-    return len(rsa.intersect(mine, theirs, mine_count=count, theirs_count=count))
+    with compared(count, rsa.TAG_BYTES) as buckets:
+        for blinding in waiting:
+            buckets.add_mine(rsa.unblind(peer.receive(), blinding, key, DOMAIN, threads=threads))
+        for block in peer.blocks(count, rsa.TAG_BYTES):
+            buckets.add_theirs(block)
+        return sum(map(len, buckets.matches()))
 
 
-def rsa_collaborator(peer: Peer, ids: tuple[bytes, ...], threads: int) -> None:
+def rsa_collaborator(peer: Peer, ids: IdSet, threads: int) -> None:
     own, count, key = shuffled(ids), len(ids), rsa.SigningKey.generate(2048)
     peer.send(key.public.to_bytes())
     for block in rsa.sign_blocks(peer.blocks(count, key.public.width), key, count=count, threads=threads):
@@ -101,7 +114,7 @@ ROLES = {"ecdh": (ecdh_initiator, ecdh_collaborator), "rsa": (rsa_initiator, rsa
 def party(protocol: str, role: int, count: int, threads: int, pipe: Connection, results: Connection) -> None:
     """One process: makes its ids, waits for the other, runs its half, reports."""
     first = 0 if role == 0 else count // 2
-    ids = normalise(f"person-{i}" for i in range(first, first + count)).values
+    ids = normalise(f"person-{i}" for i in range(first, first + count))
     peer = Peer(pipe)
     peer.send(b"ready")
     peer.receive()

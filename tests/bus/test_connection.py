@@ -382,3 +382,28 @@ def test_payloads_cross_an_encrypted_connection(encrypted: str) -> None:
 def test_a_certificate_that_is_not_trusted_is_said(encrypted: str) -> None:
     with pytest.raises(ServerUnreachable, match="certificate"):
         Connection(encrypted.partition("?")[0])
+
+
+def test_a_read_in_which_another_thread_waits_can_be_ended_and_the_next_command_connects_again(
+    connection: Connection,
+) -> None:
+    ended: list[float] = []
+
+    def wait() -> None:
+        with pytest.raises(ServerUnreachable):
+            connection.call(("XREAD", "BLOCK", 8000, "STREAMS", "nothing", "0"))
+        ended.append(time.monotonic())
+
+    with Connection(connection.url, name="looks-on") as other:
+        thread = threading.Thread(target=wait)
+        thread.start()
+        while "cmd=xread" not in other.client.execute_command("CLIENT", "LIST").decode().lower():
+            pass
+        began = time.monotonic()
+        connection.interrupt()
+        thread.join(10)
+
+    assert ended[0] - began < 2
+    assert connection.client.ping()
+    connection.close()
+    connection.interrupt()  # nothing to end

@@ -45,7 +45,7 @@ def channels(server: Any, tmp_path: Path) -> Iterator[Callable[..., tuple[Channe
     """Both ends of a channel; `attempt` may differ."""
     boxes = []
 
-    def make(run: str = "run1", attempts: tuple[int, int] = (0, 0)) -> tuple[Channel, Channel]:
+    def make(run: str = "run1", attempts: tuple[int, int] = (0, 0), timeout: float = 10) -> tuple[Channel, Channel]:
         ends = []
         for (me, peer), attempt in zip((("alice", "bob"), ("bob", "alice")), attempts, strict=True):
             box = Mailbox(
@@ -60,7 +60,7 @@ def channels(server: Any, tmp_path: Path) -> Iterator[Callable[..., tuple[Channe
             )
             boxes.append(box)
             meter = Meter(lambda done, total: None)
-            ends.append(Channel(box, peer, attempt=attempt, timeout=3, meter=meter, acknowledge=lambda: None))
+            ends.append(Channel(box, peer, attempt=attempt, timeout=timeout, meter=meter, acknowledge=lambda: None))
         return ends[0], ends[1]
 
     yield make
@@ -161,7 +161,7 @@ def test_an_initiator_cannot_have_more_signed_than_it_announced(channels):
 
 
 def test_messages_of_another_attempt_are_never_read(channels):
-    alice, bob = channels(attempts=(1, 0))
+    alice, bob = channels(attempts=(1, 0), timeout=0.5)
 
     error = _against(
         lambda: initiate(alice, IDS, task="t", protocol="ecdh", folder=NOWHERE), lambda: _hello(bob, "ecdh", 2)

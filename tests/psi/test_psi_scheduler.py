@@ -94,13 +94,14 @@ def test_ten_thousand_ids_travel_in_blocks(federation):
 
 
 def test_blocks_that_are_acknowledged_early_still_arrive(federation, monkeypatch):
-    # RSA blocks are larger than what travels inline: 1,024 ids of 256 bytes lie on the server until they are fetched
-    monkeypatch.setenv("ACKNOWLEDGE_EVERY", str(100_000))
-    mine, theirs = [f"{i}" for i in range(1_200)], [f"{i}" for i in range(600, 1_800)]
+    # RSA blocks are larger than what travels inline: 300 ids of 256 bytes lie on the server until they are fetched
+    monkeypatch.setenv("RSA_BLOCK_IDS", "300")
+    monkeypatch.setenv("ACKNOWLEDGE_EVERY", "70_000")
+    mine, theirs = [f"{i}" for i in range(650)], [f"{i}" for i in range(325, 975)]
 
     answers = _play(federation, "RSA", mine, theirs)
 
-    assert answers["initiator"]["common"] == answers["collaborator-1"]["common"] == mine[600:]
+    assert answers["initiator"]["common"] == answers["collaborator-1"]["common"] == mine[325:]
 
 
 def test_more_than_two_parties_meet_in_a_star(federation):
@@ -208,3 +209,35 @@ def _everything_on(server: Any, *, kind: bytes = b"") -> bytes:
             elif b'"kind":"' + kind + b'"' in fields.get(b"h", b""):
                 found += fields[b"p"]
     return found
+
+
+def test_memory_grows_by_no_more_than_is_promised(federation):
+    kinds = {"initiator": "ECDHPSIInitiatorScheduler", "collaborator-1": "ECDHPSICollaboratorScheduler"}
+    counts = [100, 1_500, 4_000]  # the first intersection imports what is needed
+
+    answers = federation(
+        PARTIES, {party: ("memory", {"kind": kind, "counts": counts}) for party, kind in kinds.items()}
+    )
+
+    for party, most in answers.items():
+        growth = (most[4_000] - most[1_500]) / 2_500
+        assert 8 < growth < 32, f"{party}: {growth:.1f} bytes an id"  # see the package's docstring
+
+
+def test_a_full_disk_is_named_with_its_party_and_folder(federation, tmp_path):
+    ids = [f"{number}" for number in range(1_000)]
+
+    answers = federation(
+        PARTIES,
+        {
+            "initiator": ("on_a_full_disk", {"kind": "ECDHPSIInitiatorScheduler", "ids": ids, "free": 40_000}),
+            "collaborator-1": ("intersect", {"kind": "ECDHPSICollaboratorScheduler", "ids": ids}),
+        },
+    )
+
+    assert answers["initiator"].error == "StorageError"  # 2,000 tags of 36 bytes are more
+    said = answers["initiator"].text
+    assert f"the disk is full ({tmp_path / 'home' / 'task' / 'initiator'}" in said
+    assert "party initiator" in said
+    assert answers["collaborator-1"].error == "PartyFailed"
+    assert "could not keep the tags of an intersection" in answers["collaborator-1"].text
