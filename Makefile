@@ -34,8 +34,8 @@ help:
 	@echo "make lab       install what is missing and open JupyterLab here (ARGS=… for JupyterLab: make lab ARGS=--no-browser)"
 	@echo "make test      lint, types, and all tests (about 17 minutes on 2 cores)"
 	@echo "make lint      ruff and mypy only"
-	@echo "make lab-build build the JupyterLab extension again, after a change in playground_ext/lab (needs Node)"
-	@echo "make lab-check its types, unit tests, and that the built one is up to date (skipped without Node)"
+	@echo "make lab-build build the JupyterLab extension again, after a change in playground_ext/lab"
+	@echo "make lab-check its types, unit tests, and that the built one is up to date"
 	@echo "make format    let ruff format the code"
 	@echo "make bench     the benchmarks in tests/benchmarks, one table each"
 	@echo "make chaos     kills every party and the server at every step, and worse (about an hour on 2 cores)"
@@ -71,13 +71,14 @@ lint:
 
 .PHONY: lab-build
 lab-build:
-	@command -v npm >/dev/null || { echo "npm is not installed (Debian: apt install nodejs npm)."; exit 1; }
-	@.ci/lab build
+	$(call prepare,lab dev)
+	@PYTHON="$(PY)" .ci/lab build
 	$(call prepare,lab)
 
 .PHONY: lab-check
 lab-check:
-	@.ci/lab
+	$(call prepare,lab dev)
+	@PYTHON="$(PY)" .ci/lab
 
 .PHONY: format
 format:

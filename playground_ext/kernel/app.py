@@ -95,6 +95,8 @@ def _configure_matplotlib() -> None:
         matplotlib.rc_file("matplotlibrc")
     if backend := settings.read().matplotlib_backend:
         matplotlib.rcParams["backend"] = backend
+    # While it is imported it tells the shell how to show figures. There was no shell yet: pyplot imports it once more.
+    sys.modules.pop("matplotlib_inline.backend_inline", None)
 
 
 class ModuleFiles:

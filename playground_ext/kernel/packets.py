@@ -97,6 +97,9 @@ class Status(msgspec.Struct, frozen=True, tag="status"):
 
 Packet = Spawn | Ask | Stop | Born | Refused | Ended | Status
 
+# Made once, before there are threads: msgspec 0.22 crashes where two are the first to decode a type.
+_PACKETS = msgspec.json.Decoder(Packet)
+
 
 def connect(path: str, timeout: float) -> socket.socket:
     """A connection to the zygote that listens at `path`. Raises OSError."""
@@ -135,7 +138,7 @@ def receive(connection: socket.socket) -> tuple[Packet | None, list[int]]:
     if not data:
         return None, descriptors
     try:
-        return msgspec.json.decode(data, type=Packet), descriptors
+        return _PACKETS.decode(data), descriptors
     except msgspec.MsgspecError as error:
         close_all(descriptors)
         raise ConnectionError(f"not a packet of protocol {PROTOCOL}: {error}") from error

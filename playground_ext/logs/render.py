@@ -20,7 +20,21 @@ ERROR_BYTES = 20_000  # characters of one error that are shown
 LINE_BYTES = 2_000  # characters of one other line that are shown
 
 # Colours only help the eye, the party's name is there too. Luminance about 0.18: legible on white and on black alike.
-_COLOURS = ("#2a7ac0", "#c2410c", "#15803d", "#9455c8", "#b45309", "#0e7f86", "#be3a7a", "#6b7280")
+# The hues are those of Lab's views (lab/style/base.css).
+_COLOURS = (
+    "#0078d2",
+    "#d83f42",
+    "#008a00",
+    "#a552ca",
+    "#927300",
+    "#aa5e72",
+    "#008198",
+    "#6f62e4",
+    "#ba5900",
+    "#767779",
+    "#547e48",
+    "#c84398",
+)
 _PRE = '<pre style="margin:0;padding-left:.6em;border-left:3px solid #888;white-space:pre-wrap;font-size:85%">'
 _UNSAFE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])"  # terminal commands

@@ -34,6 +34,9 @@ class Holder(msgspec.Struct, frozen=True):
     notebook: str | None = None
 
 
+_HOLDERS = msgspec.json.Decoder(Holder)  # made once: msgspec 0.22 crashes where two threads begin to decode a type
+
+
 class Lease:
     """Held from joining a run until leaving it."""
 
@@ -123,7 +126,7 @@ def still_holds(hello: Mapping[str, Any]) -> bool:
     if not is_held(path):
         return False
     try:
-        holder = msgspec.json.decode(path.read_bytes(), type=Holder)
+        holder = _HOLDERS.decode(path.read_bytes())
     except (OSError, msgspec.MsgspecError):  # being written by one who has just acquired it
         return False
     return said in (None, holder.since)
@@ -142,6 +145,6 @@ def _read_holder(descriptor: int | None) -> Holder | None:
     if descriptor is None:
         return None
     try:
-        return msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
+        return _HOLDERS.decode(os.pread(descriptor, 4096, 0))
     except msgspec.MsgspecError:
         return None

@@ -10,6 +10,7 @@ from jupyter_server.extension.application import ExtensionApp
 from playground_ext.errors import ConfigError
 from playground_ext.server.hub import Hub
 from playground_ext.server.paths import Root
+from playground_ext.server.records import learn_records
 from playground_ext.server.routes import handlers
 
 __all__ = ["PlaygroundApp", "share"]
@@ -23,6 +24,7 @@ class PlaygroundApp(ExtensionApp):
     def initialize_settings(self) -> None:
         if self.serverapp is None:
             raise ConfigError("the Playground's extension runs within a Jupyter server", next_step="playground lab")
+        learn_records()
         root = Root(self.serverapp.root_dir)
         share(root)
         self.settings["playground_hub"] = Hub(root)

@@ -13,7 +13,7 @@ import msgspec
 from playground_ext.errors import PlaygroundError
 from playground_ext.logs.record import ERRORS, LogRecord
 from playground_ext.runner.history import PartyRecord, Record
-from playground_ext.runner.templates import find_templates
+from playground_ext.runner.templates import DECLARATION, find_templates, load
 from playground_ext.server.failures import from_summary, from_words
 from playground_ext.server.paths import Root
 from playground_ext.server.state import RunWords
@@ -54,7 +54,7 @@ def describe(name: str, record: Record | None, words: RunWords | None, root: Roo
         notebooks={party.party: party.notebook for party in parties if party.notebook is not None},
         run=words.run or (_text(record.summary.get("run")) if record else None),
         failure=_first(record, words, parties),
-        title=_title(record),
+        title=_title(name, record, words, root),
         algorithm=_text(words.meta.get("algorithm")),
         round=max(rounds, default=None),
         rounds=words.rounds or (_rounds(record) if record else None),
@@ -161,10 +161,23 @@ def _since(waiting: dict[str, Any]) -> float:
     return float(since) if isinstance(since, int | float) else time.time()
 
 
-def _title(record: Record | None) -> str | None:
-    if record is None or record.template is None:
+def _title(name: str, record: Record | None, words: RunWords, root: Root) -> str | None:
+    if record is not None and record.template is not None:
+        return _text(record.summary.get("title")) or _template_title(record.template)
+    said = [{**party.waiting, **party.hello}.get("notebook") for party in words.parties.values()]
+    folders = [Path(notebook).parent for notebook in said if isinstance(notebook, str)]
+    for folder in (*folders, root.folder / name):  # where the launcher made it, as long as nobody chose another place
+        if (changed := _changed(folder / DECLARATION)) is not None:
+            return _declared_title(folder, changed)
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def _declared_title(folder: Path, changed: float) -> str | None:
+    try:
+        return load(folder).title
+    except PlaygroundError:
         return None
-    return _text(record.summary.get("title")) or _template_title(record.template)
 
 
 @functools.lru_cache(maxsize=64)

@@ -260,7 +260,9 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         if not done:
             sent.cancel()
             self.log.warning("a page did not read for %g s and is disconnected", SLOW)
-            self.close(TRY_AGAIN, "this page reads too slowly")
+            connection = self.ws_connection
+            if connection is not None and connection.stream is not None:
+                connection.stream.close()  # it would not read a farewell either; it connects again when it can
             raise WebSocketClosedError
         await sent
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playground_ext.logs.record import Batch, LogRecord, encode_batch
 from playground_ext.logs.render import LIVE_LINES, SAVED_BYTES, SAVED_LINES, Lines, view
 
@@ -127,3 +129,25 @@ def test_a_batch_that_cannot_be_read_breaks_nothing() -> None:
 
     assert "fine" in view(lines, PARTIES, final=False)["text/plain"]
     assert "fine" in view(lines, PARTIES, final=True)["text/plain"]
+
+
+def test_twelve_parties_have_twelve_colours_that_read_on_white_and_on_black() -> None:
+    parties = [f"party-{number}" for number in range(12)]
+    lines = Lines()
+    for party in parties:
+        lines.add(batch(1, ["here"], party=party))
+    colours = re.findall(r'style="color:#(\w{6})"', view(lines, parties, final=False)["text/html"])
+
+    assert len(set(colours)) == 12
+    for colour in colours:
+        luminance = sum(
+            weight * _linear(int(colour[at : at + 2], 16) / 255)
+            for weight, at in ((0.2126, 0), (0.7152, 2), (0.0722, 4))
+        )
+        assert 1.05 / (luminance + 0.05) > 4.4  # contrast on white, as WCAG 2 defines it; 4.58 is the most on both
+        assert (luminance + 0.05) / 0.05 > 4.4  # on black
+
+
+def _linear(value: float) -> float:
+    """A channel of sRGB as an amount of light, 0 to 1."""
+    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4

@@ -7,6 +7,8 @@ import json
 import math
 import os
 import random
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -320,3 +322,42 @@ def test_what_kernels_inherit_is_the_root_unless_the_user_said_otherwise(tmp_pat
 
     assert os.environ.pop("PLAYGROUND_WORKSPACE") == str(tmp_path / "repository")
     assert os.environ["PLAYGROUND_RUNS"] == "/elsewhere"
+
+
+RECORDS = """
+import sys, threading
+import msgspec
+from playground_ext.server.records import learn_records
+
+SOURCE = '''
+import msgspec
+class Role(msgspec.Struct):
+    count: int
+    names: list[str] = []
+class Template(msgspec.Struct):
+    roles: dict[str, Role]
+    title: str | None = None
+'''
+kinds = []
+for _ in range(300):
+    made = {"__name__": "playground_ext.made"}
+    exec(SOURCE, made)
+    kinds.append(made["Template"])
+if "learned" in sys.argv:
+    learn_records()
+sys.setswitchinterval(1e-6)
+for kind in kinds:
+    together = threading.Barrier(4)
+    def decode():
+        together.wait(10)
+        msgspec.convert({"roles": {"host": {"count": 1}}}, type=kind)
+    threads = [threading.Thread(target=decode) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join(10) for thread in threads]
+"""
+
+
+def test_threads_that_are_the_first_to_decode_a_record_together_do_not_crash_the_server():
+    """They do with msgspec 0.22: without `learned` this ends with a segmentation fault."""
+    done = subprocess.run([sys.executable, "-c", RECORDS, "learned"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

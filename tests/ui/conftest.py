@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,21 +176,59 @@ if sync_playwright is not None:
     expect.set_options(timeout=20_000)  # milliseconds
 
 
+class Opened:
+    """A browser with Lab open, and the extension's errors on the page's console."""
+
+    def __init__(self, browser: Browser, lab: Lab, scripts: Sequence[str]) -> None:
+        self.errors: list[str] = []
+        context = browser.new_context(viewport={"width": 1500, "height": 950}, reduced_motion="reduce")
+        for script in scripts:
+            context.add_init_script(script)
+        self.page = page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: self._note(f"{error}\n{error.stack}", error.stack or ""))
+        page.on("console", lambda said: self._note(said.text, said.text) if said.type == "error" else None)
+        open_lab(page, lab, reset=True)
+
+    def _note(self, error: str, where: str) -> None:
+        if OURS in where:
+            self.errors.append(error)
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser, lab: Lab, request: pytest.FixtureRequest) -> Iterator[Opened]:
+    """One for a file. Its SCRIPTS run in the page before anything else."""
+    one = Opened(browser, lab, getattr(request.module, "SCRIPTS", ()))
+    yield one
+    one.page.context.close()
+
+
 @pytest.fixture
-def page(browser: Browser, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    """A fresh browser profile with Lab open. Errors of the extension on the page's console fail the test."""
-    context = browser.new_context(viewport={"width": 1500, "height": 950}, reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    errors: list[str] = []
-    page.on(
-        "pageerror", lambda error: errors.append(f"{error}\n{error.stack}") if OURS in (error.stack or "") else None
-    )
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" and OURS in said.text else None)
-    open_lab(page, lab, reset=True)
+def page(opened: Opened, lab: Lab) -> Iterator[Page]:
+    """Lab as after a start: nothing open, light. The page is that of the file's other tests, which saves loading it.
+    Errors of the extension on its console fail the test."""
+    page = opened.page
+    if page.url == "about:blank" or page.locator(".jp-Dialog").count():  # of a test that failed
+        open_lab(page, lab, reset=True)
+    page.evaluate(CLEAR)
+    page.locator(".jp-Launcher").wait_for()
+    opened.errors.clear()
     yield page
-    context.close()
-    assert not errors, errors
+    assert not opened.errors, opened.errors
+
+
+CLEAR = """async () => {
+  const { commands, shell } = window.jupyterapp;
+  for (const widget of [...shell.widgets('main')]) {
+    if (widget.context) { widget.context.model.dirty = false; }
+    widget.dispose();
+  }
+  if (document.body.dataset.jpThemeLight === 'false') {
+    await commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'});
+  }
+  await commands.execute('filebrowser:activate');
+  if ([...shell.widgets('main')].length === 0) { await commands.execute('launcher:create'); }
+}"""
 
 
 def open_lab(page: Page, lab: Lab, reset: bool = False) -> None:
@@ -198,6 +236,17 @@ def open_lab(page: Page, lab: Lab, reset: bool = False) -> None:
     page.wait_for_selector("#jupyterlab-splash", state="detached")
     page.wait_for_function("window.jupyterapp?.started !== undefined")
     page.evaluate("window.jupyterapp.restored")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Keep what a failed test saw."""
+    report = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if report.when == "call" and report.failed and page is not None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=str(SCREENSHOTS / f"FAILED-{item.name[:60]}.png"))
+    return report
 
 
 @pytest.fixture
@@ -226,3 +275,4 @@ def set_theme(page: Page, dark: bool) -> None:
     theme = "JupyterLab Dark" if dark else "JupyterLab Light"
     page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
     page.wait_for_selector(f"body[data-jp-theme-light='{'false' if dark else 'true'}']", state="attached")
+    page.wait_for_selector("#jupyterlab-splash", state="detached")

@@ -6,7 +6,6 @@ import json
 import re
 import statistics
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +15,13 @@ pytest.importorskip("playwright", reason="playwright is not installed (pip insta
 
 from playwright.sync_api import Page, expect
 
-from .conftest import REPOSITORY, Lab, open_lab, set_theme
+from .conftest import open_lab, set_theme
+from .federations import gate, make_federation, serious_findings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-AXE = REPOSITORY / "playground_ext" / "lab" / "node_modules" / "axe-core" / "axe.min.js"
-PROBE = Path(__file__).with_name("live_probe.js")
-QUICK = {"max_rounds": 2, "samples": 200}
+SCRIPTS = [Path(__file__).with_name("live_probe.js").read_text("utf-8")]
 RUN_TIMEOUT = 150_000  # milliseconds that starting kernels and two short rounds may take on a busy machine
-
-
-def post(lab: Lab, path: str, body: Any) -> Any:
-    request = urllib.request.Request(
-        f"{lab.url}playground/{path}",
-        data=json.dumps(body).encode(),
-        headers={"Authorization": f"token {lab.token}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
-
-
-def make_federation(lab: Lab, name: str, collaborators: int = 2, **parameters: Any) -> Any:
-    roles = {"collaborator": collaborators}
-    return post(
-        lab,
-        "federations",
-        {"template": "fed_avg", "name": name, "directory": "", "roles": roles, "parameters": QUICK | parameters},
-    )
 
 
 def open_dialog(page: Page, tile: str = "FedAvg on handwritten digits") -> None:
@@ -53,15 +32,6 @@ def open_dialog(page: Page, tile: str = "FedAvg on handwritten digits") -> None:
 def fill(page: Page, **values: Any) -> None:
     for field, value in values.items():
         page.locator(f"#pg-create-{field}").fill(str(value))
-
-
-def create_from_tile(page: Page, name: str, collaborators: int = 2, **parameters: Any) -> None:
-    """Fill in the dialog and accept it; ends when each notebook has its kernel."""
-    open_dialog(page)
-    fill(page, name=name, **{"roles-collaborator": collaborators})
-    fill(page, **{f"parameters-{key}": value for key, value in (QUICK | parameters).items()})
-    page.get_by_role("button", name="Create and open").click()
-    wait_for_kernels(page, collaborators + 1)
 
 
 def wait_for_kernels(page: Page, count: int) -> None:
@@ -95,23 +65,7 @@ def show_panel(page: Page) -> None:
     page.wait_for_selector(".pg-Panel")
 
 
-def serious_findings(page: Page, *selectors: str) -> list[str]:
-    if not AXE.exists():
-        pytest.skip("axe-core is not installed (cd playground_ext/lab && npm ci)")
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate("selectors => window.axe.run({include: selectors})", [[selector] for selector in selectors])
-    return [
-        f"{finding['id']}: {finding['help']}: {node['html'][:200]} {node['failureSummary']}"
-        for finding in found["violations"]
-        if finding["impact"] in ("serious", "critical")
-        for node in finding["nodes"]
-    ]
-
-
 def test_a_tile_opens_a_dialog_and_then_one_notebook_per_party_that_run_together(page, lab, shot, capsys):
-    page.add_init_script(path=str(PROBE))
-    open_lab(page, lab, reset=True)
     show_panel(page)
     expect(page.get_by_text("No federation yet.")).to_be_visible()
     category = page.locator(".jp-Launcher-section", has_text="Federations")
@@ -121,6 +75,7 @@ def test_a_tile_opens_a_dialog_and_then_one_notebook_per_party_that_run_together
     open_dialog(page)
     fill(page, **{"roles-collaborator": 3, "parameters-max_rounds": 3, "parameters-samples": 400})
     shot("dialog")
+    assert serious_findings(page, ".pg-CreateDialog") == []
     started = time.monotonic()
     page.get_by_role("button", name="Create and open").click()
     wait_for_kernels(page, 4)
@@ -202,6 +157,7 @@ def test_the_dialog_names_what_is_wrong_and_keeps_what_was_typed(page, lab, shot
     expect(page.get_by_role("alert").first).to_be_visible()
     assert page.locator("#pg-create-roles-collaborator").input_value() == "2"
     shot("dialog-refused")
+    assert serious_findings(page, ".pg-CreateDialog") == []
     fill(page, directory="")
     expect(accept).to_be_enabled()
     page.keyboard.press("Escape")
@@ -233,7 +189,10 @@ def test_a_party_fails_and_the_jump_lands_in_its_cell(page, lab, run, shot):
 
     row.get_by_role("button", name="Traceback").click()
     expect(page.locator(".pg-Traceback pre")).to_contain_text("ValueError: unreadable digits")
-    shot("traceback")
+    for dark in (True, False):
+        set_theme(page, dark)
+        shot(f"traceback-{'dark' if dark else 'light'}")
+        assert serious_findings(page, ".pg-TracebackDialog", ".pg-Panel") == []
     page.get_by_role("button", name="Go to cell").last.click()
     panel = notebook(page, "collaborator-2")
     expect(panel).to_be_visible()
@@ -245,39 +204,54 @@ def test_a_party_fails_and_the_jump_lands_in_its_cell(page, lab, run, shot):
     expect(status_of(page, "failing")).not_to_have_text("Running", timeout=RUN_TIMEOUT)
 
 
-def test_a_reload_in_the_middle_loses_nothing(page, lab, shot):
+def test_a_reload_in_the_middle_loses_nothing(page, lab, run, shot):
+    opened, waiting = gate(lab, "reloaded")
+    made = make_federation(lab, "reloaded", collaborators=1, epoch=waiting, max_rounds=3)
     show_panel(page)
-    create_from_tile(page, "reloaded", max_rounds=12, samples=1500)
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save-all')")
+    run("docmanager:open", path=made["parties"][0]["path"])
+    page.locator(".pg-Task[data-task='reloaded']").click()
     page.evaluate("void window.jupyterapp.commands.execute('playground:run-all', {task: 'reloaded'})")
-    first = page.locator(".pg-Party-round").first
-    expect(first).to_contain_text("round 2/12", timeout=RUN_TIMEOUT)
+    expect(page.locator(".pg-Party-round").first).to_contain_text("round 2/3", timeout=RUN_TIMEOUT)
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save-all')")
     page.wait_for_timeout(1200)  # Lab saves the layout a second after it changed
     open_lab(page, lab)
     expect(page.locator(".pg-Panel")).to_be_visible()
-    expect(page.locator(".jp-NotebookPanel")).to_have_count(3)
+    expect(page.locator(".jp-NotebookPanel")).to_have_count(2)
     expect(page.locator(".pg-Task.pg-mod-selected")).to_have_attribute("data-task", "reloaded")
-    expect(page.locator(".pg-Party")).to_have_count(3)
+    expect(page.locator(".pg-Party")).to_have_count(2)
+    expect(status_of(page, "reloaded")).to_have_text("Running")
+    toolbar = notebook(page, "aggregator").locator(".jp-NotebookPanel-toolbar")
+    expect(toolbar).to_contain_text("Aggregator (Playground)")
     shot("reloaded")
+    opened.touch()
     finished(page, "reloaded")
 
 
-def test_background_runs_go_on_without_the_page_and_show_their_results(page, lab, run, shot):
-    make_federation(lab, "behind")
+def test_a_background_task_outlives_its_page_is_stopped_resumed_shown_replayed_run_again_and_deleted(
+    page, lab, run, shot
+):
+    opened, waiting = gate(lab, "behind")
+    make_federation(lab, "behind", epoch=waiting, max_rounds=3)
     show_panel(page)
     run("docmanager:open", path="behind/aggregator.ipynb")
-    panel = notebook(page, "aggregator")
-    panel.get_by_role("button", name="Run in background").click()
-    running = page.locator(".pg-Task", has_text="background").first
-    expect(running).to_be_visible(timeout=RUN_TIMEOUT)
-    task = running.get_attribute("data-task")
-    page.goto("about:blank")
-    page.wait_for_timeout(500)
-    open_lab(page, lab)
+    notebook(page, "aggregator").get_by_role("button", name="Run in background").click()
+    row = page.locator(".pg-Task", has_text="background").first
+    expect(row).to_contain_text("round 2/3", timeout=RUN_TIMEOUT)
+    task = row.get_attribute("data-task")
+
+    page.goto("about:blank")  # it goes on without the page
+    assert lab.get(f"tasks/{task}")["status"] == "running"
+    open_lab(page, lab, reset=True)
     show_panel(page)
+    expect(status_of(page, task)).to_have_text("Running")
+    run("playground:stop", task=task)
+    expect(status_of(page, task)).to_have_text(re.compile("Interrupted|Failed|Stopped"), timeout=RUN_TIMEOUT)
+
+    opened.touch()
+    run("playground:resume", task=task)
     finished(page, task)
-    expect(page.get_by_text("has finished.")).to_be_visible()
-    page.get_by_role("button", name="Show results").click()
+    expect(page.get_by_text("has finished.").last).to_be_visible()
+    page.get_by_role("button", name="Show results").last.click()
     results = page.locator(f"#jp-main-dock-panel .lm-TabBar-tab[title*='{task}/collaborator-1']")
     expect(results).to_be_visible()
     assert page.locator(".jp-Dialog").count() == 0
@@ -285,27 +259,14 @@ def test_background_runs_go_on_without_the_page_and_show_their_results(page, lab
     assert not any(cell.get("outputs") for cell in before["cells"])  # what is open in the tab was not written to
     shot("background")
 
-
-def test_a_background_task_is_stopped_resumed_replayed_run_again_and_deleted(page, lab, run, shot):
-    make_federation(lab, "handled", max_rounds=12)
-    task = post(lab, "runs", {"path": "handled", "parameters": {}, "roles": {}})["task"]
-    show_panel(page)
-    row = page.locator(f".pg-Task[data-task='{task}']")
-    expect(row).to_contain_text(re.compile(r"round [2-9]/12"), timeout=RUN_TIMEOUT)
-    run("playground:stop", task=task)
-    expect(status_of(page, task)).to_have_text(re.compile("Interrupted|Failed|Stopped"), timeout=RUN_TIMEOUT)
-
-    run("playground:resume", task=task)
-    finished(page, task)
-
-    row.click()
+    page.locator(f".pg-Task[data-task='{task}']").click()
     page.evaluate("task => void window.jupyterapp.commands.execute('playground:replay', {task})", task)
     page.locator(".jp-Dialog select, .jp-Dialog input[list]").first.wait_for()
     page.get_by_role("button", name="Ok").click()
-    page.locator(".jp-Dialog input[type=number]").fill("12")
+    page.locator(".jp-Dialog input[type=number]").fill("3")
     shot("replay-dialog")
     page.get_by_role("button", name="Ok").click()
-    expect(page.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text="replay-aggregator-round-12")).to_be_visible()
+    expect(page.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text="replay-aggregator-round-3")).to_be_visible()
 
     run("playground:rerun", task=task)
     again = page.locator(".pg-Task.pg-mod-selected")
@@ -353,15 +314,11 @@ def test_no_serious_finding_of_axe_in_either_theme(page, lab, run, shot):
     run("docmanager:open", path="accessible/aggregator.ipynb")
     page.locator(".pg-Task[data-task='accessible']").click()
     expect(page.locator(".pg-Party")).to_have_count(12)
+    expect(page.locator(".pg-Party-state").first).to_have_text("kernel idle")
     for dark in (False, True):
         set_theme(page, dark)
         shot(f"twelve-parties-{'dark' if dark else 'light'}")
-        assert (
-            serious_findings(
-                page, ".pg-Panel", ".pg-StatusItem" if page.locator(".pg-StatusItem").count() else ".pg-Panel"
-            )
-            == []
-        )
+        assert serious_findings(page, ".pg-Panel", ".pg-StatusItem", ".jp-Launcher") == []
         page.evaluate("void window.jupyterapp.commands.execute('playground:create')")
         page.wait_for_function("document.activeElement.id === 'pg-create-name'")
         shot(f"dialog-{'dark' if dark else 'light'}")
@@ -371,14 +328,22 @@ def test_no_serious_finding_of_axe_in_either_theme(page, lab, run, shot):
 
 
 def test_everything_can_be_reached_with_the_keyboard(page, lab, run):
-    page.wait_for_selector(".jp-Launcher-section >> text=Federations")
-    page.wait_for_timeout(2000)  # the launcher takes the focus, and the palette closes when it loses it
+    page.locator(".jp-LauncherCard", has_text="FedAvg on handwritten digits").focus()
     page.keyboard.press("Control+Shift+c")
     palette = page.locator("#modal-command-palette .lm-CommandPalette-input")
     palette.fill("federations")
     page.wait_for_selector(".lm-CommandPalette-itemLabel >> text=Run All Parties", state="attached")
     labels = set(page.locator(".lm-CommandPalette-itemLabel").all_text_contents())
-    assert {"Run All Parties", "Run Federation in Background", "New Federation…", "Delete Task…", "Stop Task"} <= labels
+    assert {
+        "Delete Task…",
+        "New Federation…",
+        "Open Charts",
+        "Open Log View",
+        "Open Messages",
+        "Run All Parties",
+        "Run Federation in Background",
+        "Stop Task",
+    } <= labels
     page.keyboard.press("Escape")
 
     make_federation(lab, "keys")

@@ -2,7 +2,7 @@
 import { ITask } from './tokens';
 
 /** How many `--pg-party-<n>` variables style/base.css defines, in a light and a dark set. */
-export const PARTY_COLOURS = 10;
+export const PARTY_COLOURS = 12;
 
 /** Roles in the order in which they come; within a role collaborator-2 before collaborator-10. */
 export function inOrder<T extends { party: string; role: string }>(parties: readonly T[]): T[] {

@@ -6,7 +6,7 @@ import React from 'react';
 import { partyColour } from '../display/colours';
 import { stateText, templateText } from '../display/said';
 import { CommandIDs, IFailure, IFederation, ITaskModel } from '../tokens';
-import { Ago, Empty, Progress, Status } from './parts';
+import { Ago, Empty, Name, Progress, Status } from './parts';
 import { IPartyRow, ITaskRow, partyRows, progress, taskRows } from './rows';
 import { IPanelOptions } from './tasks';
 import { kernelText, roundText } from './words';
@@ -82,7 +82,7 @@ function PartyItem(props: { row: IPartyRow; names: string[]; task: string; optio
               open();
             }}
           >
-            {row.party}
+            <Name name={row.party} />
           </button>
           <Status status={row.status} trans={trans} />
         </div>
@@ -138,7 +138,7 @@ function Parties({ model, options }: { model: ITaskModel | null; options: IPanel
             <Status status={row.status} trans={trans} />
           </div>
           <div className="pg-Detail-line pg-mod-small">
-            <span className="pg-Task-id">{row.task}</span>
+            <Name className="pg-Task-id" name={row.task} />
             <span>{roundText(row, trans)}</span>
           </div>
           <Actions row={row} options={options} />
@@ -192,7 +192,15 @@ export class PartiesSection extends ReactWidget {
   protected override render(): JSX.Element {
     const model = this._model;
     const parties = (): JSX.Element => <Parties model={model} options={this._options} />;
-    return model === null ? parties() : <UseSignal signal={model.stateChanged}>{parties}</UseSignal>;
+    if (model === null) {
+      return parties();
+    }
+    return (
+      // the key: UseSignal listens to the signal that it was made with, whatever it gets later
+      <UseSignal key={model.task} signal={model.stateChanged}>
+        {parties}
+      </UseSignal>
+    );
   }
 
   protected override onAfterShow(msg: Message): void {

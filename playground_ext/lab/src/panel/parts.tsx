@@ -1,6 +1,7 @@
 /** Small pieces that the lists of the panel share. */
 import { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
+import { nameParts } from '../display/names';
 import { RowStatus } from './rows';
 import { agoText, statusIcon, statusWord } from './words';
 
@@ -41,6 +42,17 @@ export function Ago({ time, trans }: { time: number; trans: TranslationBundle })
     return () => window.clearInterval(timer);
   }, []);
   return <time dateTime={new Date(time * 1000).toISOString()}>{agoText(time, Math.max(now, Date.now() / 1000), trans)}</time>;
+}
+
+/** A name that loses its middle where there is little room. */
+export function Name({ name, className = '' }: { name: string; className?: string }): JSX.Element {
+  const [start, end] = nameParts(name);
+  return (
+    <span className={`pg-Name ${className}`}>
+      <span className="pg-Name-start">{start}</span>
+      {end && <span className="pg-Name-end">{end}</span>}
+    </span>
+  );
 }
 
 /** What is said where a list is empty, and what to do about it. */

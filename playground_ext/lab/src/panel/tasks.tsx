@@ -5,7 +5,7 @@ import { CommandRegistry } from '@lumino/commands';
 import React from 'react';
 import { templateText } from '../display/said';
 import { CommandIDs, IFederations, ISelection, ITaskHub } from '../tokens';
-import { Ago, Empty, Progress, Status } from './parts';
+import { Ago, Empty, Name, Progress, Status } from './parts';
 import { ITaskRow, progress, taskRows } from './rows';
 import { roundText } from './words';
 
@@ -52,7 +52,7 @@ function TaskItem({ row, selected, options }: { row: ITaskRow; selected: boolean
         <Status status={row.status} trans={trans} />
       </div>
       <div className="pg-Task-line pg-mod-small">
-        <span className="pg-Task-id">{row.task}</span>
+        <Name className="pg-Task-id" name={row.task} />
         <span>
           {[round, row.source === 'background' ? trans.__('background') : ''].filter(Boolean).join(' · ')}
           {row.created !== null && row.status !== 'running' && (

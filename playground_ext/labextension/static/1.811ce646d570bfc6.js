@@ -1,15 +1,18 @@
-"use strict";(self.rspackChunkplayground_ext=self.rspackChunkplayground_ext||[]).push([[1],{31(e,o,r){var t=r(32),a=r.n(t),i=r(33),p=(r.n(i))()(a());p.push([e.id,`/* Colours of parties: text, lines and swatches. Each has a contrast of at least 4.5 on the layout colours of its theme. */
+"use strict";(self.rspackChunkplayground_ext=self.rspackChunkplayground_ext||[]).push([[1],{31(e,o,r){var t=r(32),a=r.n(t),p=r(33),i=(r.n(p))()(a());i.push([e.id,`/* Colours of parties: text, lines and swatches. Each has a contrast of at least 4.5 on the layout colours of its theme, and is well
+   apart from the others (test/display.test.ts). logs/render.py has the same hues, as both light and dark need them. */
 :root {
-  --pg-party-0: #1a62b0;
-  --pg-party-1: #a8400a;
-  --pg-party-2: #1c7031;
-  --pg-party-3: #862ba5;
-  --pg-party-4: #7d5a00;
-  --pg-party-5: #ad2049;
-  --pg-party-6: #006a73;
-  --pg-party-7: #4a4fc0;
-  --pg-party-8: #774829;
-  --pg-party-9: #585d63;
+  --pg-party-0: #0d38a1;
+  --pg-party-1: #a41716;
+  --pg-party-2: #004f00;
+  --pg-party-3: #712c9b;
+  --pg-party-4: #6b4100;
+  --pg-party-5: #6f1a41;
+  --pg-party-6: #007582;
+  --pg-party-7: #4563d0;
+  --pg-party-8: #925f4d;
+  --pg-party-9: #35414f;
+  --pg-party-10: #517700;
+  --pg-party-11: #b43d8b;
 
   /* Words of failure and success; the theme's own are made for surfaces, not for text. */
   --pg-failed: #b3261e;
@@ -18,16 +21,18 @@
 }
 
 body[data-jp-theme-light='false'] {
-  --pg-party-0: #7ab8ff;
-  --pg-party-1: #ffa36b;
-  --pg-party-2: #74d88a;
-  --pg-party-3: #d99bf0;
-  --pg-party-4: #e8c14a;
-  --pg-party-5: #ff8fab;
-  --pg-party-6: #5fd3dc;
-  --pg-party-7: #a9aefc;
-  --pg-party-8: #d9a982;
-  --pg-party-9: #b7bcc2;
+  --pg-party-0: #3fb9ff;
+  --pg-party-1: #f09d3e;
+  --pg-party-2: #81ea9e;
+  --pg-party-3: #ffbdff;
+  --pg-party-4: #f7ed71;
+  --pg-party-5: #e39ba8;
+  --pg-party-6: #a4f9ff;
+  --pg-party-7: #b8a1fe;
+  --pg-party-8: #ffc8a3;
+  --pg-party-9: #aac6c6;
+  --pg-party-10: #a1b944;
+  --pg-party-11: #ff8ce0;
   --pg-failed: #ff8a80;
   --pg-finished: #74d88a;
   --pg-muted: #b5b5b5;
@@ -80,7 +85,7 @@ body[data-jp-theme-light='false'] {
     transition: none !important;
   }
 }
-`,""]),r.d(o,{},{A:p})},38(e,o,r){var t=r(32),a=r.n(t),i=r(33),p=(r.n(i))()(a());p.push([e.id,`/* Charts. The rules of uPlot that are needed without its own legend are at the end. */
+`,""]),r.d(o,{},{A:i})},38(e,o,r){var t=r(32),a=r.n(t),p=r(33),i=(r.n(p))()(a());i.push([e.id,`/* Charts. The rules of uPlot that are needed without its own legend are at the end. */
 
 .pg-Charts {
   overflow: auto;
@@ -363,7 +368,7 @@ button.pg-Legend-item:hover {
 .pg-Plot-canvas .u-off {
   display: none;
 }
-`,""]),r.d(o,{},{A:p})},35(e,o,r){var t=r(32),a=r.n(t),i=r(33),p=(r.n(i))()(a());p.push([e.id,`.pg-CreateDialog .jp-Dialog-content {
+`,""]),r.d(o,{},{A:i})},35(e,o,r){var t=r(32),a=r.n(t),p=r(33),i=(r.n(p))()(a());i.push([e.id,`.pg-CreateDialog .jp-Dialog-content {
   width: min(680px, 92vw);
   max-width: none;
   max-height: 88vh;
@@ -507,6 +512,10 @@ button.pg-Legend-item:hover {
   color: var(--pg-muted);
 }
 
+.pg-TracebackDialog .pg-Traceback .pg-Link {
+  color: var(--jp-content-link-color, var(--jp-brand-color1));
+}
+
 .pg-Traceback pre {
   margin: 0;
   padding: 8px 12px;
@@ -520,14 +529,18 @@ button.pg-Legend-item:hover {
   white-space: pre;
 }
 
+.pg-Create .pg-Field-control .jp-HTMLSelect {
+  padding: 0;
+}
+
 .pg-Create .pg-Field-control .jp-HTMLSelect select {
   height: 28px;
-  border: var(--jp-border-width) solid var(--jp-input-border-color);
+  border: var(--jp-border-width) solid var(--jp-border-color1);
   border-radius: var(--jp-border-radius);
   background: var(--jp-input-background);
   color: var(--jp-ui-font-color1);
 }
-`,""]),r.d(o,{},{A:p})},34(e,o,r){var t=r(32),a=r.n(t),i=r(33),p=(r.n(i))()(a());p.push([e.id,`/* What log view, charts and messages share. Colours of parties (--pg-party-…) are in base.css. */
+`,""]),r.d(o,{},{A:i})},34(e,o,r){var t=r(32),a=r.n(t),p=r(33),i=(r.n(p))()(a());i.push([e.id,`/* What log view, charts and messages share. Colours of parties (--pg-party-…) are in base.css. */
 
 body {
   --pg-error-back: color-mix(in srgb, var(--jp-error-color1) 9%, var(--jp-layout-color1));
@@ -841,7 +854,7 @@ body[data-jp-theme-light='false'] {
   font-variant-numeric: tabular-nums;
   padding-left: 10px;
 }
-`,""]),r.d(o,{},{A:p})},37(e,o,r){var t=r(32),a=r.n(t),i=r(33),p=(r.n(i))()(a());p.push([e.id,`/* The log view. */
+`,""]),r.d(o,{},{A:i})},37(e,o,r){var t=r(32),a=r.n(t),p=r(33),i=(r.n(p))()(a());i.push([e.id,`/* The log view. */
 
 .pg-LogView {
   display: flex;
@@ -972,7 +985,7 @@ body[data-jp-theme-light='false'] {
 
 .pg-LogLine-round {
   overflow: hidden;
-  width: 4ch;
+  width: 5ch;
 }
 
 .pg-LogList.pg-mod-narrow .pg-LogLine-time,
@@ -1055,7 +1068,7 @@ body[data-jp-theme-light='false'] {
 .pg-LogView-note[hidden] {
   display: none;
 }
-`,""]),r.d(o,{},{A:p})},39(e,o,r){var t=r(32),a=r.n(t),i=r(33),p=(r.n(i))()(a());p.push([e.id,`/* Messages: sequence diagram and table. */
+`,""]),r.d(o,{},{A:i})},39(e,o,r){var t=r(32),a=r.n(t),p=r(33),i=(r.n(p))()(a());i.push([e.id,`/* Messages: sequence diagram and table. */
 
 .pg-Messages {
   container-type: inline-size;
@@ -1223,7 +1236,7 @@ body[data-jp-theme-light='false'] {
     border-right: 1px solid var(--jp-border-color1);
   }
 }
-`,""]),r.d(o,{},{A:p})},36(e,o,r){var t=r(32),a=r.n(t),i=r(33),p=(r.n(i))()(a());p.push([e.id,`.pg-Panel {
+`,""]),r.d(o,{},{A:i})},36(e,o,r){var t=r(32),a=r.n(t),p=r(33),i=(r.n(p))()(a());i.push([e.id,`.pg-Panel {
   min-width: 200px;
   color: var(--jp-ui-font-color1);
   font-size: var(--jp-ui-font-size1);
@@ -1286,6 +1299,23 @@ body[data-jp-theme-light='false'] {
 .pg-Party-round {
   flex: none;
   white-space: nowrap;
+}
+
+.pg-Name {
+  display: flex;
+  min-width: 0;
+}
+
+.pg-Name-start {
+  min-width: 0;
+  overflow: hidden;
+  text-overflow: ellipsis;
+  white-space: pre;
+}
+
+.pg-Name-end {
+  flex: none;
+  white-space: pre;
 }
 
 .pg-Task-title,
@@ -1496,4 +1526,4 @@ body[data-jp-theme-light='false'] {
 .pg-PartyButton .jp-ToolbarButtonComponent-label {
   margin-left: 4px;
 }
-`,""]),r.d(o,{},{A:p})},33(e){e.exports=function(e){var o=[];return o.toString=function(){return this.map(function(o){var r="",t=void 0!==o[5];return o[4]&&(r+="@supports (".concat(o[4],") {")),o[2]&&(r+="@media ".concat(o[2]," {")),t&&(r+="@layer".concat(o[5].length>0?" ".concat(o[5]):""," {")),r+=e(o),t&&(r+="}"),o[2]&&(r+="}"),o[4]&&(r+="}"),r}).join("")},o.i=function(e,r,t,a,i){"string"==typeof e&&(e=[[null,e,void 0]]);var p={};if(t)for(var n=0;n<this.length;n++){var l=this[n][0];null!=l&&(p[l]=!0)}for(var g=0;g<e.length;g++){var s=[].concat(e[g]);t&&p[s[0]]||(void 0!==i&&(void 0===s[5]||(s[1]="@layer".concat(s[5].length>0?" ".concat(s[5]):""," {").concat(s[1],"}")),s[5]=i),r&&(s[2]&&(s[1]="@media ".concat(s[2]," {").concat(s[1],"}")),s[2]=r),a&&(s[4]?(s[1]="@supports (".concat(s[4],") {").concat(s[1],"}"),s[4]=a):s[4]="".concat(a)),o.push(s))}},o}},32(e){e.exports=function(e){return e[1]}},25(e){var o=[];function r(e){for(var r=-1,t=0;t<o.length;t++)if(o[t].identifier===e){r=t;break}return r}function t(e,t){for(var a={},i=[],p=0;p<e.length;p++){var n=e[p],l=t.base?n[0]+t.base:n[0],g=a[l]||0,s="".concat(l," ").concat(g);a[l]=g+1;var d=r(s),c={css:n[1],media:n[2],sourceMap:n[3],supports:n[4],layer:n[5]};if(-1!==d)o[d].references++,o[d].updater(c);else{var u=function(e,o){var r=o.domAPI(o);return r.update(e),function(o){o?(o.css!==e.css||o.media!==e.media||o.sourceMap!==e.sourceMap||o.supports!==e.supports||o.layer!==e.layer)&&r.update(e=o):r.remove()}}(c,t);t.byIndex=p,o.splice(p,0,{identifier:s,updater:u,references:1})}i.push(s)}return i}e.exports=function(e,a){var i=t(e=e||[],a=a||{});return function(e){e=e||[];for(var p=0;p<i.length;p++){var n=r(i[p]);o[n].references--}for(var l=t(e,a),g=0;g<i.length;g++){var s=r(i[g]);0===o[s].references&&(o[s].updater(),o.splice(s,1))}i=l}}},27(e){var o={};e.exports=function(e,r){var t=function(e){if(void 0===o[e]){var r=document.querySelector(e);if(window.HTMLIFrameElement&&r instanceof window.HTMLIFrameElement)try{r=r.contentDocument.head}catch(e){r=null}o[e]=r}return o[e]}(e);if(!t)throw Error("Couldn't find a style target. This probably means that the value for the 'insert' parameter is invalid.");t.appendChild(r)}},29(e){e.exports=function(e){var o=document.createElement("style");return e.setAttributes(o,e.attributes),e.insert(o,e.options),o}},28(e,o,r){e.exports=function(e){var o=r.nc;o&&e.setAttribute("nonce",o)}},26(e){e.exports=function(e){if("u"<typeof document)return{update:function(){},remove:function(){}};var o=e.insertStyleElement(e);return{update:function(r){var t,a,i;t="",r.supports&&(t+="@supports (".concat(r.supports,") {")),r.media&&(t+="@media ".concat(r.media," {")),(a=void 0!==r.layer)&&(t+="@layer".concat(r.layer.length>0?" ".concat(r.layer):""," {")),t+=r.css,a&&(t+="}"),r.media&&(t+="}"),r.supports&&(t+="}"),(i=r.sourceMap)&&"u">typeof btoa&&(t+="\n/*# sourceMappingURL=data:application/json;base64,".concat(btoa(unescape(encodeURIComponent(JSON.stringify(i))))," */")),e.styleTagTransform(t,o,e.options)},remove:function(){var e;null===(e=o).parentNode||e.parentNode.removeChild(e)}}}},30(e){e.exports=function(e,o){if(o.styleSheet)o.styleSheet.cssText=e;else{for(;o.firstChild;)o.removeChild(o.firstChild);o.appendChild(document.createTextNode(e))}}},24(e,o,r){var t=r(25),a=r.n(t),i=r(26),p=r.n(i),n=r(27),l=r.n(n),g=r(28),s=r.n(g),d=r(29),c=r.n(d),u=r(30),f=r.n(u),h=r(31),x={};x.styleTagTransform=f(),x.setAttributes=s(),x.insert=l().bind(null,"head"),x.domAPI=p(),x.insertStyleElement=c(),a()(h.A,x),h.A&&h.A.locals&&h.A.locals;var m=r(34),b={};b.styleTagTransform=f(),b.setAttributes=s(),b.insert=l().bind(null,"head"),b.domAPI=p(),b.insertStyleElement=c(),a()(m.A,b),m.A&&m.A.locals&&m.A.locals;var v=r(35),w={};w.styleTagTransform=f(),w.setAttributes=s(),w.insert=l().bind(null,"head"),w.domAPI=p(),w.insertStyleElement=c(),a()(v.A,w),v.A&&v.A.locals&&v.A.locals;var y=r(36),j={};j.styleTagTransform=f(),j.setAttributes=s(),j.insert=l().bind(null,"head"),j.domAPI=p(),j.insertStyleElement=c(),a()(y.A,j),y.A&&y.A.locals&&y.A.locals;var k=r(37),L={};L.styleTagTransform=f(),L.setAttributes=s(),L.insert=l().bind(null,"head"),L.domAPI=p(),L.insertStyleElement=c(),a()(k.A,L),k.A&&k.A.locals&&k.A.locals;var T=r(38),A={};A.styleTagTransform=f(),A.setAttributes=s(),A.insert=l().bind(null,"head"),A.domAPI=p(),A.insertStyleElement=c(),a()(T.A,A),T.A&&T.A.locals&&T.A.locals;var z=r(39),P={};P.styleTagTransform=f(),P.setAttributes=s(),P.insert=l().bind(null,"head"),P.domAPI=p(),P.insertStyleElement=c(),a()(z.A,P),z.A&&z.A.locals&&z.A.locals}}]);
+`,""]),r.d(o,{},{A:i})},33(e){e.exports=function(e){var o=[];return o.toString=function(){return this.map(function(o){var r="",t=void 0!==o[5];return o[4]&&(r+="@supports (".concat(o[4],") {")),o[2]&&(r+="@media ".concat(o[2]," {")),t&&(r+="@layer".concat(o[5].length>0?" ".concat(o[5]):""," {")),r+=e(o),t&&(r+="}"),o[2]&&(r+="}"),o[4]&&(r+="}"),r}).join("")},o.i=function(e,r,t,a,p){"string"==typeof e&&(e=[[null,e,void 0]]);var i={};if(t)for(var n=0;n<this.length;n++){var l=this[n][0];null!=l&&(i[l]=!0)}for(var g=0;g<e.length;g++){var s=[].concat(e[g]);t&&i[s[0]]||(void 0!==p&&(void 0===s[5]||(s[1]="@layer".concat(s[5].length>0?" ".concat(s[5]):""," {").concat(s[1],"}")),s[5]=p),r&&(s[2]&&(s[1]="@media ".concat(s[2]," {").concat(s[1],"}")),s[2]=r),a&&(s[4]?(s[1]="@supports (".concat(s[4],") {").concat(s[1],"}"),s[4]=a):s[4]="".concat(a)),o.push(s))}},o}},32(e){e.exports=function(e){return e[1]}},25(e){var o=[];function r(e){for(var r=-1,t=0;t<o.length;t++)if(o[t].identifier===e){r=t;break}return r}function t(e,t){for(var a={},p=[],i=0;i<e.length;i++){var n=e[i],l=t.base?n[0]+t.base:n[0],g=a[l]||0,s="".concat(l," ").concat(g);a[l]=g+1;var d=r(s),c={css:n[1],media:n[2],sourceMap:n[3],supports:n[4],layer:n[5]};if(-1!==d)o[d].references++,o[d].updater(c);else{var u=function(e,o){var r=o.domAPI(o);return r.update(e),function(o){o?(o.css!==e.css||o.media!==e.media||o.sourceMap!==e.sourceMap||o.supports!==e.supports||o.layer!==e.layer)&&r.update(e=o):r.remove()}}(c,t);t.byIndex=i,o.splice(i,0,{identifier:s,updater:u,references:1})}p.push(s)}return p}e.exports=function(e,a){var p=t(e=e||[],a=a||{});return function(e){e=e||[];for(var i=0;i<p.length;i++){var n=r(p[i]);o[n].references--}for(var l=t(e,a),g=0;g<p.length;g++){var s=r(p[g]);0===o[s].references&&(o[s].updater(),o.splice(s,1))}p=l}}},27(e){var o={};e.exports=function(e,r){var t=function(e){if(void 0===o[e]){var r=document.querySelector(e);if(window.HTMLIFrameElement&&r instanceof window.HTMLIFrameElement)try{r=r.contentDocument.head}catch(e){r=null}o[e]=r}return o[e]}(e);if(!t)throw Error("Couldn't find a style target. This probably means that the value for the 'insert' parameter is invalid.");t.appendChild(r)}},29(e){e.exports=function(e){var o=document.createElement("style");return e.setAttributes(o,e.attributes),e.insert(o,e.options),o}},28(e,o,r){e.exports=function(e){var o=r.nc;o&&e.setAttribute("nonce",o)}},26(e){e.exports=function(e){if("u"<typeof document)return{update:function(){},remove:function(){}};var o=e.insertStyleElement(e);return{update:function(r){var t,a,p;t="",r.supports&&(t+="@supports (".concat(r.supports,") {")),r.media&&(t+="@media ".concat(r.media," {")),(a=void 0!==r.layer)&&(t+="@layer".concat(r.layer.length>0?" ".concat(r.layer):""," {")),t+=r.css,a&&(t+="}"),r.media&&(t+="}"),r.supports&&(t+="}"),(p=r.sourceMap)&&"u">typeof btoa&&(t+="\n/*# sourceMappingURL=data:application/json;base64,".concat(btoa(unescape(encodeURIComponent(JSON.stringify(p))))," */")),e.styleTagTransform(t,o,e.options)},remove:function(){var e;null===(e=o).parentNode||e.parentNode.removeChild(e)}}}},30(e){e.exports=function(e,o){if(o.styleSheet)o.styleSheet.cssText=e;else{for(;o.firstChild;)o.removeChild(o.firstChild);o.appendChild(document.createTextNode(e))}}},24(e,o,r){var t=r(25),a=r.n(t),p=r(26),i=r.n(p),n=r(27),l=r.n(n),g=r(28),s=r.n(g),d=r(29),c=r.n(d),u=r(30),f=r.n(u),h=r(31),x={};x.styleTagTransform=f(),x.setAttributes=s(),x.insert=l().bind(null,"head"),x.domAPI=i(),x.insertStyleElement=c(),a()(h.A,x),h.A&&h.A.locals&&h.A.locals;var m=r(34),b={};b.styleTagTransform=f(),b.setAttributes=s(),b.insert=l().bind(null,"head"),b.domAPI=i(),b.insertStyleElement=c(),a()(m.A,b),m.A&&m.A.locals&&m.A.locals;var v=r(35),w={};w.styleTagTransform=f(),w.setAttributes=s(),w.insert=l().bind(null,"head"),w.domAPI=i(),w.insertStyleElement=c(),a()(v.A,w),v.A&&v.A.locals&&v.A.locals;var y=r(36),j={};j.styleTagTransform=f(),j.setAttributes=s(),j.insert=l().bind(null,"head"),j.domAPI=i(),j.insertStyleElement=c(),a()(y.A,j),y.A&&y.A.locals&&y.A.locals;var k=r(37),L={};L.styleTagTransform=f(),L.setAttributes=s(),L.insert=l().bind(null,"head"),L.domAPI=i(),L.insertStyleElement=c(),a()(k.A,L),k.A&&k.A.locals&&k.A.locals;var T=r(38),A={};A.styleTagTransform=f(),A.setAttributes=s(),A.insert=l().bind(null,"head"),A.domAPI=i(),A.insertStyleElement=c(),a()(T.A,A),T.A&&T.A.locals&&T.A.locals;var z=r(39),P={};P.styleTagTransform=f(),P.setAttributes=s(),P.insert=l().bind(null,"head"),P.domAPI=i(),P.insertStyleElement=c(),a()(z.A,P),z.A&&z.A.locals&&z.A.locals}}]);
