@@ -19,7 +19,6 @@ INSTALL = (
     "import playground_ext.compat\nplayground_ext.compat.install()\n"  # what a party kernel has done before cell 1
 )
 _FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL | re.IGNORECASE)
-_SIZES = {"train": 60_000, "t10k": 10_000}
 
 
 def code_blocks(name: str) -> list[str]:
@@ -49,10 +48,11 @@ def write_notebook(path: Path, cells: Iterable[str], kernel: str = "python3") ->
     nbformat.write(notebook, path)
 
 
-def tile_mnist(folder: Path) -> Path:
-    """60,000 and 10,000 images in torchvision's layout below `folder`: the bundled ones, again and again."""
+def tile_mnist(folder: Path, *, train: int = 60_000, test: int = 10_000) -> Path:
+    """So many images in torchvision's layout below `folder`: the bundled ones, again and again."""
     import gzip
 
+    sizes = {"train": train, "t10k": test}
     raw = folder / RAW
     raw.mkdir(parents=True)
     for name in FILES:
@@ -60,7 +60,7 @@ def tile_mnist(folder: Path) -> Path:
             content = archive.read()
         header = 16 if "images" in name else 8  # magic number, count, and for images height and width
         width = 28 * 28 if "images" in name else 1
-        size = _SIZES[name.split("-")[0]]
+        size = sizes[name.split("-")[0]]
         rows = np.frombuffer(content, np.uint8, offset=header).reshape(-1, width)
         tiled = np.resize(rows, (size, width))
         (raw / name).write_bytes(content[:4] + size.to_bytes(4, "big") + content[8:header] + tiled.tobytes())

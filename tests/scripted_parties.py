@@ -43,9 +43,13 @@ class ScriptedParties:
                 "torch",
                 "torch.utils.tensorboard",
                 "torch._dynamo",
+                "torchvision",
                 "playground_ext.fed_avg.scheduler",
                 "playground_ext.hetero_nn.host",
                 "playground_ext.psi.scheduler",
+                "playground_ext.compat.alphafed.contractor",
+                "playground_ext.compat.alphafed.fed_avg",
+                "preloaded_accountant",
                 "scripted_parties",
             ]
         )

@@ -51,10 +51,11 @@ class WarmKernels:
         parent = Parent(sys.executable, {"PATH": os.environ["PATH"], "HOME": str(self._folder)} | early)
         runtime.mkdir(mode=0o700, exist_ok=True)
         link = parent.socket_in(make_private(runtime / "kernels"))
-        if parent.key in self._held:
+        if (held := self._held.get(parent.key)) is not None:
             with contextlib.suppress(FileNotFoundError):  # it has retired: somebody edits the package
                 os.link(parent.socket_in(self._folder), link)
                 return
+            held.close()
         self._held[parent.key] = ensure_zygote(parent, self._folder, idle=IDLE)
         os.link(parent.socket_in(self._folder), link)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from playground_ext.compat.meeting import Meeting
 from playground_ext.compat.talk import Talk
@@ -43,9 +43,16 @@ def task_nodes(task_id: str) -> list[str]:
 
 
 def leave(party: str | None = None, error: BaseException | None = None) -> None:
-    """Leave the runs of this party, or of all that this process plays."""
-    for key in [key for key in _meetings if party in (None, key[1])]:
-        _meetings.pop(key).leave(error)
+    """Leave the runs of this party, or of all that this process plays.
+
+    Goodbye is said in all of them first: the others may leave theirs in another order, and wait for it.
+    """
+    leaving = [_meetings.pop(key) for key in list(_meetings) if party in (None, key[1])]
+    with ExitStack() as closing:
+        for meeting in reversed(leaving):
+            closing.callback(meeting.close)
+        for meeting in leaving:
+            meeting.say_goodbye(error)
 
 
 @contextmanager

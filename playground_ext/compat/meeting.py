@@ -24,7 +24,7 @@ from playground_ext.bus.connection import Connection
 from playground_ext.bus.keys import TASKS, RunKeys, TaskKeys
 from playground_ext.bus.mailbox import Mailbox
 from playground_ext.compat.talk import KINDS, Talk
-from playground_ext.errors import ConfigError, PartyFailed, PartyReplaced, PlaygroundError, RunReplaced, ServerError
+from playground_ext.errors import ConfigError, PartyReplaced, PlaygroundError, ServerError
 from playground_ext.logs.session import LogSession
 from playground_ext.party.context import server_url
 from playground_ext.party.failure import describe, is_interactive
@@ -34,19 +34,18 @@ from playground_ext.party.liveness import Watch
 from playground_ext.party.outbox import MemoryOutbox
 from playground_ext.party.policy import FailurePolicy
 from playground_ext.party.storage import PartyFolder
+from playground_ext.scheduler.farewell import CONSEQUENCES, wait_for_last_lines
 
 __all__ = ["Meeting"]
 
 ALGORITHM = "Contracts"
-FAREWELL = 10.0  # seconds to wait for the others' last log lines
 _RUNS_KEPT = 200  # entries of the `runs` stream
-_CONSEQUENCES = (PartyFailed, RunReplaced, PartyReplaced)  # somebody else's failure, seen from here
 
 logger = logging.getLogger("playground")
 
 
 class Meeting:
-    """One party inside such a run, from its construction until `leave`."""
+    """One party inside such a run, from its construction until it has said goodbye and is closed."""
 
     talk: Talk
 
@@ -55,6 +54,7 @@ class Meeting:
         self.party = party
         default = settings.CHECK_IN_INTERACTIVE if is_interactive() else settings.CHECK_IN_BATCH
         self._patience = default if known.check_in_timeout is None else known.check_in_timeout
+        self._completed = False  # it has said goodbye, and nothing went wrong
         self._cleanup = contextlib.ExitStack()
         self._folder = PartyFolder.of(party.task, party.id)
         self._logs = LogSession(party.id, self._folder.logs, level=known.log_level)
@@ -107,15 +107,23 @@ class Meeting:
         )
         logger.info("%s takes part in task %s; the others: %s", me, task, ", ".join(peers) or "none")
 
-    def leave(self, error: BaseException | None = None) -> None:
-        """Tell the others how it ended here, and show their last lines."""
+    def say_goodbye(self, error: BaseException | None = None) -> None:
+        """Tell the others how it ended here."""
         try:
-            if error is None or isinstance(error, _CONSEQUENCES):
-                self._say_goodbye("completed" if error is None else "stopped")
+            if error is None or isinstance(error, CONSEQUENCES):
+                self._end("completed" if error is None else "stopped")
             else:
                 self._report(error)
         except (ServerError, PartyReplaced, redis.RedisError) as unreachable:
             logger.warning("could not tell the others how this ended: %s", unreachable)
+
+    def close(self) -> None:
+        """Show the last lines of those who are here, and be gone."""
+        try:
+            if self._completed:
+                wait_for_last_lines(self.party.peers, self.watch, self._logs)
+        except (ServerError, PartyReplaced, redis.RedisError) as unreachable:
+            logger.warning("left without the others' last log lines: %s", unreachable)
         finally:
             self._cleanup.close()
 
@@ -193,15 +201,14 @@ class Meeting:
 
     # -- leaving ----------------------------------------------------------------------------------------------------
 
-    def _say_goodbye(self, status: str) -> None:
+    def _end(self, status: str) -> None:
         self._connection.client.hset(self.keys.meta, f"left:{self.party.id}", str(self._server_time()))
         others = [one for one in self.watch.statuses.values() if one.hello is not None]
         if status == "stopped" or all(one.ended for one in others):
             ending = "failed" if status == "stopped" else "ended"  # for those who look; one who comes late may join yet
             self._connection.client.hset(self.keys.meta, "status", ending)
         self.watch.post("end", {"status": status, "last_line": self._logs.drain()})
-        if status == "completed":
-            self._wait_for_last_lines()
+        self._completed = status == "completed"
 
     def _report(self, error: BaseException) -> None:
         if isinstance(error, PlaygroundError):
@@ -211,23 +218,6 @@ class Meeting:
         ending = {f"left:{self.party.id}": str(self._server_time()), "status": "failed"}
         self._connection.client.hset(self.keys.meta, mapping=cast(Any, ending))
         self.watch.post("fail", {**body, "round": None, "last_line": self._logs.drain()})
-
-    def _wait_for_last_lines(self) -> None:
-        """Until every party that is here has left too, at most FAREWELL seconds."""
-        deadline = time.monotonic() + FAREWELL
-        statuses = {party: status for party, status in self.watch.statuses.items() if status.hello is not None}
-
-        def all_left() -> bool:
-            return all(status.ended or status.failure for status in statuses.values())
-
-        with contextlib.suppress(PlaygroundError):  # one of them died or failed: its lines until then are shown
-            self.watch.wait_until(all_left, FAREWELL)
-        words = {party: status.ended or status.failure or {} for party, status in statuses.items()}
-        lines = {party: int(word.get("last_line") or 0) for party, word in words.items()}
-        missing = self._logs.wait_for(lines, max(0.5, deadline - time.monotonic()))
-        late = [party for party, word in words.items() if not word]
-        if absent := sorted({*missing, *late}):
-            logger.warning("left without the last log lines of %s", ", ".join(absent))
 
 
 def _is_alive(hello: bytes) -> bool:

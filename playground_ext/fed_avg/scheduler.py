@@ -94,6 +94,7 @@ class FedAvgScheduler(Scheduler):
         self._model: nn.Module | None = None
         self._optimizer: optim.Optimizer | None = None
         self._loaders: dict[str, DataLoader[Any]] = {}
+        self._took_part: tuple[str, ...] = ()  # in the newest round
 
     # -- hooks ------------------------------------------------------------------------------------------------------
 
@@ -242,13 +243,13 @@ class FedAvgScheduler(Scheduler):
         if session.restored is None:
             self._checkpoint()
         elif self.current_round:  # its checkpoint was written before the test
-            with self._reported_round(self.collaborators):
+            with self._reported_round(self._took_part):
                 finished = self._test_and_ask()
         while not finished:
             self.current_round += 1
             with self._reported_round(self.collaborators) as reported:
                 updates = self._collect_updates()
-                reported.participants = tuple(update.party for update in updates)
+                reported.participants = self._took_part = tuple(update.party for update in updates)
                 with session.user_code("aggregating", self.current_round), around(f"aggregate {self.current_round}"):
                     self._load(self.aggregate(updates))
                 late = self._checkpoint()  # before anything that was computed from the aggregate leaves this party
@@ -431,7 +432,7 @@ class FedAvgScheduler(Scheduler):
 
     def _state(self) -> dict[str, Any]:
         optimizer = self._optimizer.state_dict() if self._optimizer is not None else None
-        return {"model": self.model.state_dict(), "optimizer": optimizer}
+        return {"model": self.model.state_dict(), "optimizer": optimizer, "participants": list(self._took_part)}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         differences = describe_difference(
@@ -446,6 +447,7 @@ class FedAvgScheduler(Scheduler):
         self.model.load_state_dict(state["model"])
         if state["optimizer"] is not None:
             self.optimizer.load_state_dict(state["optimizer"])
+        self._took_part = tuple(str(party) for party in state["participants"])
 
     def _load_result(self, result: TaskResult) -> None:
         if result.model_file is not None:

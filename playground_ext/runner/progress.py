@@ -23,6 +23,7 @@ from playground_ext.logs.record import Batch, LogRecord
 __all__ = ["Board", "Follower", "MetricPoint", "PartyRow", "measure"]
 
 BLOCK = 500  # milliseconds that a read waits for something new
+SEEK = 100  # the same while a run with a name of its own is looked for, which nothing announces; some are short
 COUNT = 500  # entries a read takes from each stream
 RETRY = 1.0  # seconds before the server is asked again after it was away
 DRAIN = 5.0  # seconds that reading the rest may take when everybody has left
@@ -166,7 +167,8 @@ class Follower(threading.Thread):
                     while True:
                         if self._stopping.is_set():
                             deadline = deadline or time.monotonic() + DRAIN
-                        got = self._read(connection, block=None if deadline else BLOCK)
+                        block = SEEK if self._home is not None and self._keys is None else BLOCK
+                        got = self._read(connection, block=None if deadline else block)
                         if deadline and (not got or time.monotonic() > deadline):
                             return
             except (PlaygroundError, redis.RedisError, OSError):

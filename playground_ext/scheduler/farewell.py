@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Collection
 
 import redis
 
@@ -24,11 +25,11 @@ from playground_ext.party.identity import Party
 from playground_ext.party.liveness import Watch
 from playground_ext.party.lobby import Lobby
 
-__all__ = ["Farewell"]
+__all__ = ["CONSEQUENCES", "Farewell", "wait_for_last_lines"]
 
 LAGGARDS = 60.0  # seconds that the initiator waits for live parties that have not fetched their last message
 LAST_LINES = 10.0  # seconds to wait for the others' last log lines
-_CONSEQUENCES = (PartyFailed, RunReplaced, PartyReplaced)  # somebody else's failure, seen from here
+CONSEQUENCES = (PartyFailed, RunReplaced, PartyReplaced)  # somebody else's failure, seen from here
 
 logger = logging.getLogger("playground")
 
@@ -53,11 +54,12 @@ class Farewell:
             self._logs.round = None
             self._end("completed", "ended")
             self._wait_for_laggards()
-            self._wait_for_last_lines(list(self._party.peers))
-        elif isinstance(cause, _CONSEQUENCES):
+            wait_for_last_lines(self._party.peers, self._watch, self._logs)
+        elif isinstance(cause, CONSEQUENCES):
             logger.error("stopped: %s", cause.what)
             self._end("stopped", "failed")
-            self._wait_for_last_lines([party for party in self._party.peers if party == cause.party])
+            culprit = [party for party in self._party.peers if party == cause.party]
+            wait_for_last_lines(culprit, self._watch, self._logs)
         elif isinstance(cause, KeyboardInterrupt) and not self._watch.running and not self._party.is_initiator:
             self._end("left", None)
         else:
@@ -120,22 +122,22 @@ class Farewell:
         finally:
             self._logs.status(None)
 
-    def _wait_for_last_lines(self, parties: list[str]) -> None:
-        """Until every live party's last line has been shown, at most LAST_LINES seconds."""
-        deadline = time.monotonic() + LAST_LINES
-        joined = {party: s for party, s in self._watch.statuses.items() if s.hello and (s.failure or not s.lost)}
-        statuses = {party: joined[party] for party in parties if party in joined}
 
-        def said_all() -> bool:
-            return all(status.ended or status.failure for status in statuses.values())
+def wait_for_last_lines(parties: Collection[str], watch: Watch, logs: LogSession) -> None:
+    """Until the last line of every live party among these has been shown, at most LAST_LINES seconds."""
+    deadline = time.monotonic() + LAST_LINES
+    joined = {party: s for party, s in watch.statuses.items() if s.hello and (s.failure or not s.lost)}
+    statuses = {party: joined[party] for party in parties if party in joined}
 
-        with contextlib.suppress(PlaygroundError):  # one of them died or failed: its lines until then are shown
-            self._watch.wait_until(said_all, LAST_LINES)
-        last = {
-            party: int((status.ended or status.failure or {}).get("last_line") or 0)
-            for party, status in statuses.items()
-        }
-        missing = self._logs.wait_for(last, max(0.5, deadline - time.monotonic()))
-        late = [party for party, status in statuses.items() if not (status.ended or status.failure)]
-        if absent := sorted({*missing, *late}):
-            logger.warning("left without the last log lines of %s", ", ".join(absent))
+    def said_all() -> bool:
+        return all(status.ended or status.failure for status in statuses.values())
+
+    with contextlib.suppress(PlaygroundError):  # one of them died or failed: its lines until then are shown
+        watch.wait_until(said_all, LAST_LINES)
+    last = {
+        party: int((status.ended or status.failure or {}).get("last_line") or 0) for party, status in statuses.items()
+    }
+    missing = logs.wait_for(last, max(0.5, deadline - time.monotonic()))
+    late = [party for party, status in statuses.items() if not (status.ended or status.failure)]
+    if absent := sorted({*missing, *late}):
+        logger.warning("left without the last log lines of %s", ", ".join(absent))

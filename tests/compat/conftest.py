@@ -13,6 +13,7 @@ import pytest
 from alphamed_documents import INSTALL, tile_mnist
 from sandbox import Sandbox
 from scripted_parties import Outcome, ScriptedParties
+from warm_kernels import WarmKernels
 
 import playground_ext.compat
 
@@ -61,11 +62,18 @@ def sixty_thousand() -> Iterator[Path]:
         yield tile_mnist(Path(folder))
 
 
+@pytest.fixture(scope="session")
+def few_digits() -> Iterator[Path]:
+    """The same with 600 and 100 images."""
+    with tempfile.TemporaryDirectory(prefix="pg-mnist-") as folder:
+        yield tile_mnist(Path(folder), train=600, test=100)
+
+
 @pytest.fixture
-def sandbox(tmp_path: Path, session_cache: Path) -> Iterator[Sandbox]:
+def sandbox(tmp_path: Path, session_cache: Path, warm_kernels: WarmKernels) -> Iterator[Sandbox]:
     private = Path(tempfile.mkdtemp(prefix="pgc", dir="/tmp"))  # tmp_path is too long for sockets
     (private / "tmp").mkdir()
-    made = Sandbox(tmp_path, private, session_cache)
+    made = Sandbox(tmp_path, private, session_cache, warm_kernels)
     try:
         yield made
     finally:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
+from alphamed_documents import INSTALL
 
 # A regression that converges in a few steps: y = 2 x0 - x1, 40 samples at each collaborator.
 DATA = """
@@ -144,8 +148,6 @@ def test_the_guide_of_2022_and_both_generations_in_one_task(play):
 
 
 def test_production_is_launch_task_and_who_this_is_comes_from_the_environment(parties, play):
-    from alphamed_documents import INSTALL
-
     run = "print(scheduler.{}(task_id=TASK).rounds)"
     for node, call in ((NODES[0], "submit"), (NODES[1], "launch_task")):
         source = script(SINCE_2023, "Avg(max_rounds=2)", node, NODES[:2], run=run.format(call))
@@ -329,6 +331,7 @@ class Talking(Avg):
         (("max_rounds=5", "max_rounds=0"), "max_rounds=0 is no number of rounds"),
         (("max_rounds=5", "max_rounds=5, min_clients=3"), "min_clients=3, but 1 of the parties train"),
         (("max_rounds=5", "min_clients=2, max_clients=1"), "min_clients=2 exceeds max_clients=1"),
+        (("max_rounds=5", "max_clients=0"), "max_clients=0 is not a number of parties"),
         (("max_rounds=5", "data_channel_timeout=30"), "data_channel_timeout=30 is not two numbers of seconds"),
         (("def make_model", "def _train(self): pass\n    def make_model"), "Avg._train has the name of a part of"),
     ],
@@ -339,6 +342,103 @@ def test_arguments_that_cannot_work_are_said_in_words(play, change, words):
     outcomes = play(sources, fails=True, PLAYGROUND_CHECK_IN_TIMEOUT="20")
 
     assert words in outcomes[NODES[0]].err
+
+
+WHO_TRAINED = """
+with mock_context(id=ME, nodes=NODES):
+    result = scheduler._run(id=ME, task_id=TASK, is_initiator=ME == NODES[0])
+print([tuple(NODES.index(node) for node in report.participants) for report in result.round_reports])
+"""
+
+
+def who_trained(play, options: str, source: str = OF_2022, nodes: list[str] = NODES, **others: bool):
+    """The places in NODES of those that trained, by round, and what everybody said."""
+    outcomes = play({node: script(source, f"Avg({options})", node, nodes, run=WHO_TRAINED) for node in nodes}, **others)
+    return eval(outcomes[nodes[0]].out), outcomes
+
+
+def test_of_more_parties_than_max_clients_some_rest_in_each_round(play):
+    trained, outcomes = who_trained(play, "min_clients=1, max_clients=1, max_rounds=6")
+
+    assert set(trained) == {(1,), (2,)}  # one in each round, and not always the same
+    lines = outcomes[NODES[0]].err.splitlines()  # everybody's
+    for number, (place,) in enumerate(trained, start=1):
+        assert f"{NODES[0]} | round {number} | max_clients=1: drawn for this round: {NODES[place]}" in lines
+        assert f"{NODES[3 - place]} | round {number} | resting: others train in this round" in lines
+
+
+def test_an_aggregator_that_comes_back_after_a_crash_has_the_same_parties_train(parties, tmp_path: Path):
+    source = OF_2022 + (
+        "    def aggregate(self, updates):\n"
+        "        import os\n"
+        "        if self.current_round == 2 and not os.path.exists('died'):\n"
+        "            open('died', 'w').close()\n"
+        "            os._exit(9)\n"
+        "        return super().aggregate(updates)\n"
+    )
+    scripts = {
+        node: INSTALL + script(source, "Avg(max_clients=1, max_rounds=3)", node, NODES, run=WHO_TRAINED)
+        for node in NODES
+    }
+    wait = {"PLAYGROUND_ON_PARTY_FAILURE": "wait"}
+    for node in NODES:
+        parties.start(node, scripts[node], wait)
+    parties.process(NODES[0]).join(60)
+    (kept,) = tmp_path.glob(f"home/*/{NODES[0]}/latest/drawn/round-000002.json")
+    drawn = json.loads(kept.read_text())["participants"]
+    parties.start(NODES[0], scripts[NODES[0]], wait)
+    outcomes = parties.finish()
+
+    assert [outcome.code for outcome in outcomes.values()] == [0, 0, 0], outcomes
+    trained = eval(outcomes[NODES[0]].out)
+    assert [len(parties) for parties in trained] == [1, 1, 1]
+    assert [NODES[place] for place in trained[1]] == drawn
+
+
+def test_an_aggregator_that_trains_is_one_of_max_clients(play):
+    trained, _ = who_trained(play, "max_clients=2, involve_aggregator=True, max_rounds=3")
+
+    assert [(len(parties), parties[0]) for parties in trained] == [(2, 0)] * 3
+
+
+def test_while_min_clients_are_there_the_task_goes_on_without_a_party_that_died(play):
+    dying = OF_2022.replace(
+        "    def train(self):\n",
+        "    def train(self):\n        if ME == NODES[2] and self.current_round == 2: import os; os._exit(9)\n",
+    )
+
+    trained, outcomes = who_trained(play, "min_clients=1, max_clients=2, max_rounds=4", source=dying, fails=True)
+
+    assert trained == [(1, 2), (1,), (1,), (1,)]
+    assert [outcomes[node].code for node in NODES] == [0, 0, 9]
+
+
+def test_without_an_elected_aggregator_the_initiator_trains_too_and_says_what_it_sees(play):
+    trained, outcomes = who_trained(play, "is_centralized=False, max_rounds=2", nodes=NODES[:2])
+
+    assert trained == [(0, 1), (0, 1)]
+    for outcome in outcomes.values():
+        assert "is_centralized=False: no aggregator is elected in each round; the initiator aggregates" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("SecureFedAvgScheduler(t=2, ", "masks are agreed between all collaborators"),
+        ("DPFedAvgScheduler(w_cap=40, q=0.5, S=1.0, z=1.0, ", "each is drawn with probability q"),
+    ],
+)
+def test_max_clients_cannot_let_parties_rest_where_privacy_is_about_all_of_them(play, call, words):
+    base, _, options = call.partition("(")
+    source = OF_2022.replace("FedAvgScheduler", base).replace("def train(self):", "def train_an_epoch(self):")
+
+    outcomes = play(
+        {node: script(source, f"Avg({options}max_clients=1, max_rounds=1)", node, NODES) for node in NODES}, fails=True
+    )
+
+    assert "max_clients=1, but 2 of the parties train, and none of them can rest in a round" in outcomes[NODES[0]].err
+    assert words in outcomes[NODES[0]].err
+    assert [outcome.code for outcome in outcomes.values()] == [1, 1, 1]
 
 
 def test_a_class_may_end_the_task(play):
@@ -379,8 +479,6 @@ with mock_context(id='ben', nodes=['ann', 'ben']):
 
 
 def test_a_scheduler_of_the_users_own_runs_by_context_and_by_launch_task(play, parties):
-    from alphamed_documents import INSTALL
-
     source = (
         DATA
         + """

@@ -3,8 +3,12 @@
 What is changed is listed here and nowhere else:
 
 - 003: fewer rounds. It links to `net.py`, which it prints, and to `scheduler.py`, which it describes; the latter is
-  written here as described, on 300 of the digits. The second collaborator is the first with another id, as it says.
-- 004: one round, and the host's batch size, which the document gives as 128 against the collaborator's 10000.
+  written here as described, except that an epoch ends after 25 of its 938 batches and a test after 25 of its 157. The
+  second collaborator is the first with another id, as it says.
+- 004: one round, and the host's batch size, which the document gives as 128 against the collaborator's 10000. Where it
+  shall fail on fewer images: the numbers that it asserts, too.
+
+The data are what the documents expect, 60,000 and 10,000 images, tiled from the bundled subset.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from alphamed_documents import assemble, changed, code_blocks, write_notebook
+from alphamed_documents import INSTALL, assemble, changed, code_blocks, write_notebook
 from sandbox import Notebook, Sandbox
 from torch import nn
 
@@ -28,12 +32,14 @@ FEWER_ROUNDS = {"max_rounds=5": "max_rounds=2"}
 COLLABORATORS = ("663ad4b0-b617-409f-8bc9-3682b30f7f30", "0fc1a571-2920-47bf-9e4e-b4edb7fa2caa")
 AGGREGATOR = "1bb9feba-7b53-455b-b127-0eb19ffc9d3f"
 SCHEDULER = '''
+from itertools import islice
+
 import torch
 import torch.nn.functional as F
 import torchvision
 from net import ConvNet
 from torch import nn, optim
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 
 from alphafed import get_dataset_dir, logger
 from alphafed.fed_avg import FedAvgScheduler
@@ -54,7 +60,8 @@ class DemoAvg(FedAvgScheduler):
             torchvision.transforms.Normalize((0.1307,), (0.3081,))
         ])
         digits = torchvision.datasets.MNIST('data', train=train, download=True, transform=transform)
-        return DataLoader(Subset(digits, range(300)), batch_size=64, shuffle=train)
+        logger.info(f'{len(digits)} digits')
+        return DataLoader(digits, batch_size=64, shuffle=train)
 
     def build_train_dataloader(self) -> DataLoader:
         return self._digits(train=True)
@@ -70,7 +77,7 @@ class DemoAvg(FedAvgScheduler):
 
     def train_an_epoch(self) -> None:
         self.model.train()
-        for data, labels in self.train_loader:
+        for data, labels in islice(self.train_loader, 25):
             self.optimizer.zero_grad()
             F.nll_loss(self.model(data), labels).backward()
             self.optimizer.step()
@@ -78,10 +85,11 @@ class DemoAvg(FedAvgScheduler):
     @torch.no_grad()
     def run_test(self):
         self.model.eval()
-        correct = 0
-        for data, labels in self.test_loader:
+        correct = tested = 0
+        for data, labels in islice(self.test_loader, 25):
             correct += self.model(data).argmax(1).eq(labels).sum().item()
-        accuracy = correct / len(self.test_loader.dataset)
+            tested += len(labels)
+        accuracy = correct / tested
         logger.info(f'Test set: Accuracy: {accuracy} ({100. * accuracy:.2f}%)')
         self.tb_writer.add_scalar('test_results/accuracy', accuracy, self.current_round)
 '''
@@ -101,7 +109,7 @@ def test_the_code_that_003_debugs_fails_and_works_as_it_says():
 
 
 @pytest.mark.slow
-def test_003_runs_as_a_folder_of_notebooks(sandbox: Sandbox):
+def test_003_runs_on_sixty_thousand_images_as_a_folder_of_notebooks(sandbox: Sandbox, sixty_thousand: Path):
     """Hard-coded ids, no parameters, a kernelspec that nobody has, modules beside the notebooks, a relative folder."""
     folder = sandbox.folder / "mock"
     folder.mkdir()
@@ -113,7 +121,7 @@ def test_003_runs_as_a_folder_of_notebooks(sandbox: Sandbox):
     write_notebook(folder / "mock_collaborator_1.ipynb", [collaborator], kernel="alphafed")
     write_notebook(folder / "mock_collaborator_2.ipynb", [other])
 
-    job = sandbox.playground("run", folder, "--task", "mock")
+    job = sandbox.playground("run", folder, "--task", "mock", PLAYGROUND_DATA=str(sixty_thousand))
     code = job.wait(170)
 
     assert code == 0, job.output
@@ -123,19 +131,21 @@ def test_003_runs_as_a_folder_of_notebooks(sandbox: Sandbox):
         assert f"{party}" in pane  # everybody's lines in every notebook
     # what the runner shows and keeps goes by the notebooks' names
     assert "mock_aggregator | round 2 | Test set: Accuracy: 0." in job.output
+    for number in (1, 2):  # MNIST('data', download=True): the set of its size, and no network
+        assert f"mock_collaborator_{number} | 60000 digits" in job.output
+    assert "mock_aggregator | 10000 digits" in job.output
     assert "mock_aggregator,2,test_results/accuracy," in (run / "metrics.csv").read_text().replace(
         AGGREGATOR, "mock_aggregator"
     )
     assert (run / "model.safetensors").exists()
     summary = json.loads((run / "summary.json").read_text())
     assert [party["round"] for party in summary["parties"]] == [2, 2, 2]
+    assert summary["accuracy"]["mock_aggregator"][-1]["accuracy"] > 0.15  # guessing gets 0.1
     assert not (folder / "data").exists()
 
 
-def test_003_goes_to_production_by_one_line(parties, tmp_path: Path):
+def test_003_goes_to_production_by_one_line(parties, tmp_path: Path, few_digits: Path):
     """`with mock_context(…): scheduler._run(…)` is replaced by `scheduler.launch_task(task_id=task_id)`, as it says."""
-    from alphamed_documents import INSTALL
-
     scripts = tmp_path / "scripts"
     (scripts / "net.py").write_text(MOCK[6])
     (scripts / "scheduler.py").write_text(SCHEDULER)
@@ -146,7 +156,8 @@ def test_003_goes_to_production_by_one_line(parties, tmp_path: Path):
     production[nodes[1]] = changed(MOCK[8], {with_block: MOCK[10].rstrip(), **FEWER_ROUNDS})
     for node in nodes:
         source = INSTALL + production[node] + "\nprint(scheduler.current_round)\n"
-        parties.start(node, source, {"PLAYGROUND_PARTY": node, "PLAYGROUND_NODES": ",".join(nodes)})
+        known = {"PLAYGROUND_PARTY": node, "PLAYGROUND_NODES": ",".join(nodes)}
+        parties.start(node, source, {**known, "PLAYGROUND_DATA": str(few_digits)})
 
     outcomes = parties.finish(120)
 
@@ -201,25 +212,20 @@ def test_the_pieces_of_004_make_the_class_that_it_prints_at_the_end():
     assert different == ["make_infer_optimizer"]  # momentum 0.5 in the piece, 0.1 in the whole
 
 
-def split_party(source: str, party: str, literals: dict[str, str]) -> tuple[str, dict[str, str]]:
-    from alphamed_documents import INSTALL
-
-    return INSTALL + changed(source, literals), {"PLAYGROUND_PARTY": party, "PLAYGROUND_NODES": "host,collaborator"}
-
-
-def play_split(parties, host: dict[str, str], collaborator: dict[str, str]):
-    """On the bundled subset: 6,000 and 1,000 ids. The host is the class of the pieces."""
+def play_split(parties, host: dict[str, str], collaborator: dict[str, str], digits: Path | None = None):
+    """On the bundled subset, or on other `digits`. The host is the class of the pieces."""
     launch = HOST[HOST.index("scheduler = DemoHeteroHost") :]
     models = GUIDE[4] + "\n\n" + GUIDE[8]
     imports, _, rest = PIECES.partition("class DemoHeteroHost")
     source = f"{imports}\n{models}\n\nclass DemoHeteroHost{rest}\n{launch}"
     for party, text, literals in (("host", source, host), ("collaborator", COLLABORATOR, collaborator)):
-        script, env = split_party(text, party, literals)
-        parties.start(party, script, env)
+        env = {"PLAYGROUND_PARTY": party, "PLAYGROUND_NODES": "host,collaborator"}
+        data = {} if digits is None else {"PLAYGROUND_DATA": str(digits)}
+        parties.start(party, INSTALL + changed(text, literals), {**env, **data})
     return parties.finish(120)
 
 
-SMALLER = {"== 60000": "== 6000", "== 10000": "== 1000"}
+FEWER = {"== 60000": "== 600", "== 10000": "== 100"}
 
 
 def test_004_on_the_subset_says_that_it_is_the_subset(parties):
@@ -231,17 +237,17 @@ def test_004_on_the_subset_says_that_it_is_the_subset(parties):
         assert "MNIST is the bundled subset of 6,000 training and 1,000 test images here" in outcome.err
 
 
-def test_004_says_that_its_batch_sizes_differ(parties):
-    outcomes = play_split(parties, {**ONE_ROUND, **SMALLER}, SMALLER)
+def test_004_says_that_its_batch_sizes_differ(parties, few_digits: Path):
+    outcomes = play_split(parties, {**ONE_ROUND, **FEWER}, FEWER, few_digits)
 
     for outcome in outcomes.values():
-        assert "batch 0 of iterate_train_feature has 128 samples at host, 6000 at collaborator" in outcome.err
+        assert "batch 0 of iterate_train_feature has 128 samples at host, 600 at collaborator" in outcome.err
         assert "use the same batch_size in every notebook" in outcome.err
 
 
-def test_004_with_a_model_too_narrow_says_what_would_fit(parties):
-    narrow = {**ONE_ROUND, **SMALLER, "batch_size=128": "batch_size=6000", "nn.Linear(20, 10)": "nn.Linear(10, 10)"}
-    outcomes = play_split(parties, narrow, SMALLER)
+def test_004_with_a_model_too_narrow_says_what_would_fit(parties, few_digits: Path):
+    narrow = {**ONE_ROUND, **FEWER, **SAME_BATCH, "nn.Linear(20, 10)": "nn.Linear(10, 10)"}
+    outcomes = play_split(parties, narrow, FEWER, few_digits)
 
     # two parties with 10 features each
     assert "in train_a_batch, a layer that takes 10 numbers a sample is given 20" in outcomes["host"].err

@@ -95,7 +95,7 @@ def test_both_generations_and_an_algorithm_of_ones_own_in_one_folder(sandbox: Sa
     write_notebook(folder / "aggregator.ipynb", [COMMON, SINCE_2023, LEAD, first], kernel="alphamed-py38")
     write_notebook(folder / "party_2022.ipynb", [COMMON, OF_2022, FOLLOW, second])
 
-    job = sandbox.playground("run", folder, "--task", "mine", "--kernel", "plain")
+    job = sandbox.playground("run", folder, "--task", "mine")
     code = job.wait(280)
 
     assert code == 0, job.output

@@ -36,35 +36,139 @@ def test_every_name_is_there(alphafed):
         assert not missing, f"{module} lacks {missing}"
 
 
-def parameters(function: Any) -> list[str]:
-    return [name for name in inspect.signature(function).parameters if name != "self"]
+# Arguments that AlphaMed's users write, in this order: by place, or by these names. "=…" is the default, which counts.
+ARGUMENTS = {
+    "alphafed.mock_context": "clean=False id=None nodes=None",
+    "alphafed.get_root_dir": "task_id=None",
+    "alphafed.get_runtime_dir": "task_id=None",
+    "alphafed.get_share_dir": "task_id=None",
+    "alphafed.get_result_dir": "task_id=None",
+    "alphafed.get_model_dir": "task_id=None",
+    "alphafed.get_dataset_dir": "task_id=None",
+    "alphafed.scheduler.Scheduler._run": "id task_id is_initiator=False recover=False",
+    "alphafed.scheduler.Scheduler.submit": "task_id=None",
+    "alphafed.scheduler.Scheduler.push_log": "message",
+    "alphafed.scheduler.Scheduler._switch_status": "_status",
+    "alphafed.scheduler.DataChecker": "task_id",
+    "alphafed.scheduler.DataChecker.verify_data": "",
+    "alphafed.scheduler.DataChecker.submit": "",
+    "alphafed.scheduler.DataChecker.execute_verification": "",
+    "alphafed.scheduler.register_metrics": "name keys",
+    "alphafed.fed_avg.FedAvgScheduler": "max_rounds=0 merge_epochs=1 calculation_timeout=300 schedule_timeout=30 "
+    "log_rounds=0 involve_aggregator=False",
+    "alphafed.fed_avg.FedAvgScheduler._run": "id task_id is_initiator=False recover=False",
+    "alphafed.fed_avg.FedAvgScheduler.launch_task": "task_id=None",
+    "alphafed.fed_avg.FedAvgScheduler.submit": "task_id=None",
+    "alphafed.fed_avg.FedSGDScheduler": "max_rounds=0 merge_epochs=1 calculation_timeout=300 schedule_timeout=30 "
+    "log_rounds=0 involve_aggregator=False",
+    "alphafed.fed_avg.DPFedAvgScheduler": "w_cap q S z max_rounds=0 merge_epochs=1 calculation_timeout=300 "
+    "schedule_timeout=30 log_rounds=0 involve_aggregator=False",
+    "alphafed.fed_avg.SecureFedAvgScheduler": "t max_rounds=0 merge_epochs=1 calculation_timeout=300 "
+    "schedule_timeout=30 log_rounds=0",
+    "alphafed.fed_avg.fed_prox.FedProxScheduler": "max_rounds=0 merge_epochs=1 calculation_timeout=300 "
+    "schedule_timeout=30 log_rounds=0 involve_aggregator=False mu=0.01",
+    "alphafed.fed_avg.fed_prox.FedProxScheduler.calc_prox_loss": "fn * **",
+    "alphafed.hetero_nn.HeteroNNHostScheduler": "feature_key max_rounds=0 calculation_timeout=300 schedule_timeout=30 "
+    "log_rounds=0 is_feature_trainable=True",
+    "alphafed.hetero_nn.HeteroNNCollaboratorScheduler": "feature_key schedule_timeout=30 is_feature_trainable=True",
+    "alphafed.hetero_nn.psi.RSAPSIInitiatorScheduler": "task_id initiator_id ids collaborator_ids contractor=None",
+    "alphafed.hetero_nn.psi.RSAPSICollaboratorScheduler": "task_id collaborator_id ids contractor=None",
+    "alphafed.contractor.ContractEvent.contract_to_event": "contract",
+    "alphafed.contractor.ContractEvent.event_to_contract": "",
+    "alphafed.contractor.ContractEvent.validate": "",
+    "alphafed.contractor.TaskMessageContractor": "task_id",
+    "alphafed.contractor.TaskMessageContractor._new_contract": "targets event",
+    "alphafed.contractor.TaskMessageContractor.contract_events": "timeout=0",
+    "alphafed.contractor.TaskMessageContractor.query_nodes": "",
+    "alphafed.contractor.TaskMessageContractor.upload_file": "fp persistent=False upload_name=None",
+    "alphafed.contractor.TaskMessageContractor.upload_metric_report": "receivers report_file=None",
+    "alphafed.contractor.TaskMessageContractor.upload_model": "receivers model_file=None",
+    "alphafed.contractor.TaskMessageContractor.upload_task_achivement": "aggregator report_file=None model_file=None",
+    "alphafed.contractor.TaskMessageContractor.notify_task_completion": "result",
+    "alphafed.contractor.TaskMessageContractor.report_progress": "percent",
+    "alphafed.data_channel.SharedFileDataChannel": "contractor",
+    "alphafed.data_channel.GRPCDataChannel": "contractor",
+    "alphafed.data_channel.SharedFileDataChannel.send_stream": "source target data_stream connection_timeout=30 "
+    "timeout=60",
+    "alphafed.data_channel.SharedFileDataChannel.batch_send_stream": "source target data_stream connection_timeout=30 "
+    "timeout=60 ensure_all_succ=False",
+    "alphafed.data_channel.SharedFileDataChannel.receive_stream": "receiver source complementary_handler=None "
+    "timeout=0",
+    "alphafed.data_channel.SharedFileDataChannel.batch_receive_stream": "receiver source_list "
+    "complementary_handler=None timeout=0",
+    "alphafed.dataset.mnist.FedMNIST": "root train=True transform=None target_transform=None download=False "
+    "client_ids=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)",
+}
 
 
-def test_arguments_have_the_order_and_the_defaults_of_0_4_9(alphafed):
-    from alphafed import mock_context
-    from alphafed.contractor import TaskMessageContractor
-    from alphafed.data_channel import SharedFileDataChannel
-    from alphafed.fed_avg import DPFedAvgScheduler, SecureFedAvgScheduler
+def find(path: str) -> Any:
+    """A name in a module, or in a class of one."""
+    module, found = path.rpartition(".")[0], None
+    while found is None:
+        try:
+            found = importlib.import_module(module)
+        except ImportError:
+            module = module.rpartition(".")[0]
+    for name in path[len(module) + 1 :].split("."):
+        found = getattr(found, name)
+    return found
+
+
+def arguments(function: Any) -> str:
+    said = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            said.append("*" if parameter.kind is parameter.VAR_POSITIONAL else "**")
+        elif name != "self":
+            said.append(name if parameter.default is parameter.empty else f"{name}={parameter.default!r}")
+    return " ".join(said)
+
+
+def test_arguments_have_the_order_the_names_and_the_defaults_of_0_4_9(alphafed):
+    wrong = {path: said for path, asked in ARGUMENTS.items() if not (said := arguments(find(path))).startswith(asked)}
+    assert wrong == {}
+
+
+ON_SELF = """id task_id is_initiator current_round max_rounds tb_writer contractor data_channel status push_log
+    _is_reach_max_rounds _result_dir _log_dir _switch_status"""
+AVERAGING = f"{ON_SELF} is_aggregator model optimizer train_loader validation_loader test_loader"
+SPLIT = f"{ON_SELF} is_host feature_key feature_model id_intersection"  # train_ids, test_ids: once it runs
+
+
+def test_self_has_what_users_code_looks_for(alphafed):
+    """Before a run: that the names exist; `test_dialects` looks at their values."""
+    from alphafed.fed_avg import DPFedAvgScheduler, FedAvgScheduler, FedSGDScheduler, SecureFedAvgScheduler
     from alphafed.fed_avg.fed_prox import FedProxScheduler
-    from alphafed.scheduler import Scheduler
+    from alphafed.hetero_nn import HeteroNNCollaboratorScheduler, HeteroNNHostScheduler
 
-    assert parameters(mock_context)[:3] == ["clean", "id", "nodes"]
-    assert parameters(Scheduler._run) == ["id", "task_id", "is_initiator", "recover"]
-    assert parameters(DPFedAvgScheduler.__init__)[:4] == ["w_cap", "q", "S", "z"]
-    assert parameters(SecureFedAvgScheduler.__init__)[0] == "t"
-    assert inspect.signature(FedProxScheduler.__init__).parameters["mu"].default == 0.01
-    sending = inspect.signature(SharedFileDataChannel.send_stream).parameters
-    assert list(sending)[1:6] == ["source", "target", "data_stream", "connection_timeout", "timeout"]
-    assert (sending["connection_timeout"].default, sending["timeout"].default) == (30, 60)
-    assert parameters(SharedFileDataChannel.receive_stream)[:4] == [
-        "receiver",
-        "source",
-        "complementary_handler",
-        "timeout",
+    made = [
+        *((base(max_rounds=1), AVERAGING) for base in (FedAvgScheduler, FedSGDScheduler, FedProxScheduler)),
+        (DPFedAvgScheduler(w_cap=1, q=1.0, S=1.0, z=1.0, max_rounds=1), AVERAGING),
+        (SecureFedAvgScheduler(t=2, max_rounds=1), AVERAGING),
+        (HeteroNNHostScheduler("key", max_rounds=1), f"{SPLIT} infer_model optimizer"),
+        (HeteroNNCollaboratorScheduler("key"), SPLIT),
     ]
-    assert inspect.signature(TaskMessageContractor.contract_events).parameters["timeout"].default == 0
-    for name in ["upload_file", "upload_metric_report", "upload_model", "upload_task_achivement", "report_progress"]:
-        assert callable(getattr(TaskMessageContractor, name))
+    for scheduler, names in made:
+        known = {*dir(type(scheduler)), *vars(scheduler)}  # and what is built when it runs
+        known.update(name for base in type(scheduler).__mro__ for name in inspect.get_annotations(base))
+        assert [name for name in names.split() if name not in known] == [], type(scheduler).__name__
+
+
+def test_small_things_are_what_tutorials_say(alphafed):
+    from alphafed.contractor import ContractEvent, TaskMessageContractor, TaskMessageEventFactory
+    from alphafed.fed_avg import FedAvgScheduler
+    from alphafed.fed_avg import register_metrics as of_2022
+    from alphafed.scheduler import Scheduler, TaskComplete, TaskFailed, register_metrics
+
+    assert TaskMessageContractor.EVERYONE == ["*"]
+    assert TaskMessageContractor("task")._event_factory is TaskMessageEventFactory
+    assert all(issubclass(event, ContractEvent) for event in TaskMessageEventFactory._CLASS_MAP.values())
+    assert all(kind == event.TYPE for kind, event in TaskMessageEventFactory._CLASS_MAP.items())
+    assert issubclass(TaskFailed, Exception)
+    assert issubclass(TaskComplete, Exception)
+    assert issubclass(FedAvgScheduler, Scheduler)
+    assert of_2022 is register_metrics
+    assert FedAvgScheduler(max_rounds=1).status == "init"
 
 
 def test_a_context_says_who_this_is(alphafed):

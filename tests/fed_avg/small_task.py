@@ -82,7 +82,8 @@ class Small:
     def _train(self) -> None:
         match self.misbehave.get(self.current_round, "").split():
             case ["sleep", seconds]:
-                threading.Event().wait(float(seconds))
+                with self.session.user_code("sleeping", self.current_round):  # a failure elsewhere ends it
+                    threading.Event().wait(float(seconds))
             case ["die"]:
                 os._exit(9)
             case ["raise"]:
@@ -134,7 +135,9 @@ class Secure(Epochs, SecureFedAvgScheduler):
 class SecureWithUpdates(Secure):
     def aggregate(self, updates: list[Update]) -> dict[str, torch.Tensor]:
         self.seen.append([(update.party, update.samples) for update in updates])
-        return super().aggregate(updates)
+        state = super().aggregate(updates)
+        self.averages.append(arrays(state))
+        return state
 
 
 class Diverging(Epochs, SecureFedAvgScheduler):
@@ -149,10 +152,11 @@ def play(
     """Take part as a `kind` of scheduler. Arrays, because tensors do not travel well between processes."""
     torch.set_num_threads(1)
     if options.pop("without_opacus", False):
-        sys.modules["opacus"] = None  # type: ignore[assignment]  # what Python does for a package that is not there
+        for name in ["opacus", *(name for name in sys.modules if name.startswith("opacus."))]:
+            sys.modules[name] = None  # type: ignore[assignment]  # what Python does for a package that is not there
     options = {"calculation_timeout": 30, "max_rounds": 2, **options}
     scheduler = globals()[kind](**options)
-    scheduler.misbehave, scheduler.trained, scheduler.seen = misbehave or {}, {}, []
+    scheduler.misbehave, scheduler.trained, scheduler.seen, scheduler.averages = misbehave or {}, {}, [], []
     scheduler.die_once_in = die_once_in
     scheduler.on_party_failure = "wait" if wait else None
     result = scheduler.run()
@@ -164,6 +168,7 @@ def play(
         "trained": {round: (count, arrays(state)) for round, (count, state) in scheduler.trained.items()},
         "participants": [report.participants for report in result.round_reports],
         "seen": scheduler.seen,
+        "averages": scheduler.averages,
         "private": sorted(path.name for path in result.folder.parent.rglob("*.json") if path.parent.name == "secure"),
     }
 

@@ -126,18 +126,19 @@ def test_figures_are_shown_as_in_a_plain_kernel(start, tmp_path, backend):
     seen = []
     for warm in ("1", "0"):
         kernel = start(env=env | {"PLAYGROUND_WARM": warm}, cwd=str(tmp_path))
-        messages: list[tuple[str, str]] = []
+        messages: list[tuple[str, str, list[str]]] = []
         kernel.client.execute_interactive(
             draw,
             timeout=60,
             output_hook=lambda message, to=messages: to.append(
-                (message["msg_type"], message["content"].get("text", ""))
+                (message["msg_type"], message["content"].get("text", ""), sorted(message["content"].get("data", {})))
             ),
         )
         seen.append([message for message in messages if message[0] in ("stream", "display_data", "error")])
 
     assert seen[0] == seen[1]
-    assert ("display_data" in dict(seen[0])) is (backend is None)
+    pictures = [formats for kind, _, formats in seen[0] if kind == "display_data"]
+    assert pictures == ([["image/png", "text/plain"]] if backend is None else [])
 
 
 def test_both_processors_can_be_used(start):

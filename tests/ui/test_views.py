@@ -396,6 +396,8 @@ def test_views_in_both_themes(page, lab, trained, shot):
         theme = "dark" if dark else "light"
         for kind in ("logs", "charts", "messages"):
             view = open_view(page, kind, trained)
+            if kind == "logs":
+                expect(view.get_by_text("all 3 parties are here").first).to_be_visible()
             page.wait_for_timeout(100)  # canvas is drawn in the colours of the theme
             shot(f"{kind}-{theme}")
             assert serious_findings(page, f"#playground-{kind}-{trained}") == []

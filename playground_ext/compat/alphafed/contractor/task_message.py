@@ -62,8 +62,9 @@ class TaskMessageContractor(Contractor):
             PartyMissing: without a timeout, when all others have left or never came.
             PartyFailed, PartyDied: a party is in trouble.
         """
+        talk = self.talk  # joining takes none of the caller's time
         deadline = time.monotonic() + timeout if timeout > 0 else float("inf")
-        while (found := self.talk.next_contract(deadline)) is not None:
+        while (found := talk.next_contract(deadline)) is not None:
             if (event := self.read(*found)) is not None:
                 yield event
 

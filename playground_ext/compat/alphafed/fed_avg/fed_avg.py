@@ -133,7 +133,8 @@ class AggregationDialect(Dialect, native.FedAvgScheduler):
             here = [party for party in order if not self.session.watch.is_lost(party)]
             drawn = sorted(here[:count], key=self.nodes.index)
             memory.keep("participants", drawn)
-        logger.info("max_clients=%d: in this round %s train", self.max_clients, ", ".join(drawn) or "no collaborators")
+        self.session.say("drawing who trains", self.current_round)
+        logger.info("max_clients=%d: drawn for this round: %s", self.max_clients, ", ".join(drawn) or "no collaborator")
         return drawn
 
     def _compare(self, check_ins: Mapping[str, Mapping[str, Any]]) -> None:

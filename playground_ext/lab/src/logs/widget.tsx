@@ -235,6 +235,9 @@ export class LogView extends Widget implements ITaskContent {
         ? trans.__('The connection is lost; the log goes on where it stopped as soon as it is back.')
         : trans.__('Connecting…');
     }
+    if (!feed.lines.total && model.state?.round) {
+      return trans.__('Fetching the log…');
+    }
     if (!feed.lines.total) {
       return trans.__('Nothing logged yet. Lines of all parties appear here as soon as they write some.');
     }
