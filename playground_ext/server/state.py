@@ -16,6 +16,7 @@ from playground_ext.server.wire import PartyStatus
 
 __all__ = ["PartyWords", "RunWords"]
 
+LAST_WORDS = 0.5  # seconds between a party's last words and the moment at which they are read here
 REMOTE_SILENCE = 10.0  # seconds without a word after which a party on another machine is not alive; it speaks every 2 s
 
 
@@ -31,6 +32,7 @@ class PartyWords:
     heard: float | None = None  # when it last spoke while somebody listened
     failure: dict[str, Any] | None = None
     ended: str | None = None  # completed, stopped, left
+    _gone_since: float | None = None  # on the monotonic clock
 
     @property
     def alive(self) -> bool:
@@ -41,6 +43,16 @@ class PartyWords:
         if here.get("host") == machine():
             return is_held(Path(str(here.get("lease"))))
         return self.heard is not None and time.time() - self.heard < REMOTE_SILENCE
+
+    @property
+    def gone(self) -> bool:
+        """Not alive for so long that its last words would have come: it says them just before it leaves."""
+        if self.alive:
+            self._gone_since = None
+            return False
+        now = time.monotonic()
+        self._gone_since = self._gone_since or now
+        return now - self._gone_since > LAST_WORDS
 
 
 @dataclass
@@ -118,7 +130,7 @@ class RunWords:
             known: dict[str, PartyStatus] = {"completed": "finished", "stopped": "failed"}
             return known.get(words.ended, "missing"), words.state
         if words.hello:
-            if words.alive or (words.heard is None and words.hello.get("host") != machine()):
+            if not words.gone or (words.heard is None and words.hello.get("host") != machine()):
                 return ("waiting" if self.status == "open" else "running"), words.state or "starting"
             return "lost", f"gone while it was {words.state}" if words.state else "gone"
         if "error" in words.waiting:
