@@ -38,7 +38,7 @@ help:
 	@echo "make lab-check its types, unit tests, and that the built one is up to date"
 	@echo "make format    let ruff format the code"
 	@echo "make bench     the benchmarks in tests/benchmarks, one table each"
-	@echo "make chaos     kills every party and the server at every step, and worse (about an hour on 2 cores)"
+	@echo "make chaos     kills every party and the server at every step, and worse (an hour or more on 2 cores)"
 	@echo "make clean     remove caches and build outputs (keeps .venv and runs/)"
 	@echo
 	@echo "The first call installs into .venv (about 3 GB to download, 5.5 GB on disk, mostly PyTorch)."
