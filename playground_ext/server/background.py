@@ -34,7 +34,9 @@ from playground_ext.server.wire import Failure, Party, Task
 __all__ = ["Background"]
 
 _RUNNER_LEASE = ".runner"
-_INTERRUPTED = (130, -signal.SIGINT)  # how a runner ends that Ctrl-C met before it had a run folder
+# SIGINT is ignored by whatever a Jupyter starts that a shell has put into the background. To a runner both are one.
+_STOP = signal.SIGTERM
+_STOPPED = (128 + _STOP, -_STOP)  # how a runner ends that this met before it had a run folder
 _BEGIN = 60.0  # seconds that a runner may take to begin
 _LOOK = 0.1  # seconds between two looks whether it has
 _SHOWN = 3600.0  # seconds for which a run that ended without a run folder is listed
@@ -138,7 +140,7 @@ class Background:
             started = self._started.get(name)
         ending = record is not None and not record.active  # it has written its results and is about to leave
         if started is not None and started.process.poll() is None and not ending:
-            started.process.send_signal(signal.SIGINT)
+            started.process.send_signal(_STOP)
             return
         if record is None:
             raise NotFound(f"there is no task {name!r}")
@@ -151,7 +153,7 @@ class Background:
         if pid is None or not record.active:
             raise Conflict(f"{name} is not running", next_step="look at its notebooks in the run folder")
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGINT)
+            os.kill(pid, _STOP)
 
     def pending(self, name: str) -> Task | None:
         """A run that was started and has no run folder yet, or ended without one."""
@@ -160,7 +162,7 @@ class Background:
         if started is None:
             return None
         code = started.process.poll()
-        ended, stopped = code is not None, code in _INTERRUPTED
+        ended, stopped = code is not None, code in _STOPPED
         if code == 0:
             return None  # it had a run folder, which somebody removed
         text = orders.last_words(started.log) if ended else ""

@@ -259,8 +259,11 @@ def test_a_forked_child_does_not_share_the_conversation(connection: Connection) 
 def test_a_wrong_password_is_said_and_not_shown(wrong: str) -> None:
     with EmbeddedServer(port=0, password="right-word") as server:
         place = server.url.rpartition("@")[2]
-        with pytest.raises(ServerUnreachable, match="password") as caught:
-            Connection(wrong.format(place=place)).client.ping()
+        with (
+            pytest.raises(ServerUnreachable, match="password") as caught,
+            Connection(wrong.format(place=place)) as connection,  # without a password only the first command fails
+        ):
+            connection.client.ping()
         assert place in str(caught.value)
         assert "-word" not in str(caught.value)
         assert "redis://user:password@host" in str(caught.value)

@@ -74,8 +74,11 @@ def test_only_the_user_can_enter_its_folder_and_read_its_password() -> None:
         assert password not in " ".join(psutil.Process(server.pid).cmdline())
         with pytest.raises(ServerUnreachable, match="password"):
             Connection(server.url.replace(password, "x"))
-        with pytest.raises(ServerUnreachable, match="password"):
-            Connection(f"unix://{server.folder / 's'}").client.ping()
+        with (
+            pytest.raises(ServerUnreachable, match="password"),
+            Connection(f"unix://{server.folder / 's'}") as connection,
+        ):
+            connection.client.ping()
 
 
 @pytest.mark.parametrize("password", ["simple", "sp ace \"quote\" 'single' \\back", "käse@:/?#&=%", "#{}"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +119,17 @@ async def test_a_running_one_is_stopped_like_ctrl_c_and_not_deleted_before(api, 
     assert ended["folder"] == "runs/mine"
     (tiny / "wait").unlink()
     assert (await api("POST", "tasks/mine/stop"))[0] == 409
+
+
+async def test_one_that_is_about_to_begin_is_stopped_too_also_where_ctrl_c_is_ignored(api, tiny):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a Jupyter that a shell has put into the background
+    try:
+        (tiny / "wait").touch()
+        await api("POST", "runs", {"path": "tiny", "task": "mine"})
+        assert (await api("POST", "tasks/mine/stop"))[0] == 200
+        await until(api, "mine", "interrupted")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def test_a_run_that_cannot_begin_says_why(api, tiny):
