@@ -7,8 +7,7 @@ connect again, send again what the server does not have, go on reading at the cu
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import redis
@@ -175,7 +174,7 @@ class Mailbox:
                 self._sender.resend()
 
         started = time.monotonic()
-        with around(_step("send", kind, round, attempt, step)):
+        with around(lambda: _step("send", kind, round, attempt, step)):
             self._with_server(attempt_once, deadline=_deadline(timeout))
         self.transferred += time.monotonic() - started
         return total_bytes(pieces)
@@ -225,7 +224,7 @@ class Mailbox:
         deadline = _deadline(timeout)
         arrived: dict[str, Envelope] = {}
         missing = list(senders)
-        with self._counting_wait(), around(_step("receive", kind, round, attempt, step)):
+        with around(lambda: _step("receive", kind, round, attempt, step)):
             while True:
                 for sender in list(missing):
                     asked = time.monotonic()
@@ -237,7 +236,6 @@ class Mailbox:
                     )
                     if envelope is not None:
                         self.transferred += time.monotonic() - asked
-                        self.waited -= time.monotonic() - asked
                         missing.remove(sender)
                         arrived[sender] = envelope
                         if self._recorder is not None:
@@ -251,8 +249,7 @@ class Mailbox:
                     return {sender: arrived[sender] for sender in senders if sender in arrived}
                 if left <= 0:
                     raise self._timeout(missing, kind, round, time.monotonic() - started)
-                self._with_server(lambda: self._receiver.pump(min(left, _SLICE)), deadline=deadline)  # noqa: B023
-                self._guard.check()
+                self._wait(min(left, _SLICE), deadline)
 
     def receive_any(self, wanted: Sequence[tuple[str, str]], *, timeout: float) -> Envelope | None:
         """The next message that is one of `wanted`, (sender, kind); None if none came in `timeout` seconds.
@@ -260,20 +257,18 @@ class Mailbox:
         Raises like `receive`, except that silence is no error: who may still speak is the caller's to judge.
         """
         deadline = time.monotonic() + timeout
-        with self._counting_wait():
-            while True:
-                for sender, kind in wanted:
-                    envelope = self._with_server(
-                        lambda sender=sender, kind=kind: self._receiver.take(sender, kind, None, None, None),  # type: ignore[misc]
-                        deadline=_deadline(_RECONNECT),
-                    )
-                    if envelope is not None:
-                        return envelope
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return None
-                self._with_server(lambda: self._receiver.pump(min(left, _SLICE)), deadline=_deadline(_RECONNECT))  # noqa: B023
-                self._guard.check()
+        while True:
+            for sender, kind in wanted:
+                envelope = self._with_server(
+                    lambda sender=sender, kind=kind: self._receiver.take(sender, kind, None, None, None),  # type: ignore[misc]
+                    deadline=_deadline(_RECONNECT),
+                )
+                if envelope is not None:
+                    return envelope
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self._wait(min(left, _SLICE), _deadline(_RECONNECT))
 
     def close(self) -> None:
         self._connection.close()
@@ -295,13 +290,14 @@ class Mailbox:
             return "it announced the message, but the server does not hold its payload"
         return self._guard.last_word(party)
 
-    @contextmanager
-    def _counting_wait(self) -> Iterator[None]:
-        started = time.monotonic()
+    def _wait(self, seconds: float, deadline: float) -> None:
+        """Until something has come, at most so long. Raises what the guard raises."""
+        began = time.monotonic()
         try:
-            yield
+            self._with_server(lambda: self._receiver.pump(seconds), deadline=deadline)
+            self._guard.check()
         finally:
-            self.waited += time.monotonic() - started
+            self.waited += time.monotonic() - began
 
     def _with_server(self, action: Callable[[], _Result], *, deadline: float) -> _Result:
         """Do it; when the server is full or gone, wait for it until the deadline, resend, and do it again."""

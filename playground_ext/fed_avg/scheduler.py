@@ -250,7 +250,10 @@ class FedAvgScheduler(Scheduler):
             with self._reported_round(self.collaborators) as reported:
                 updates = self._collect_updates()
                 reported.participants = self._took_part = tuple(update.party for update in updates)
-                with session.user_code("aggregating", self.current_round), around(f"aggregate {self.current_round}"):
+                with (
+                    session.user_code("aggregating", self.current_round),
+                    around(lambda: f"aggregate {self.current_round}"),
+                ):
                     self._load(self.aggregate(updates))
                 late = self._checkpoint()  # before anything that was computed from the aggregate leaves this party
                 for party, kind, round in late:

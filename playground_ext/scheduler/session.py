@@ -279,7 +279,7 @@ class Session:
         Returns (sender, kind, round) of messages that came when their round was over, and are dropped.
         """
         cursors = {peer: list(cursor) for peer, cursor in self.mailbox.taken.items()}
-        with around(f"checkpoint round {round}"):
+        with around(lambda: f"checkpoint round {round}"):
             self.checkpoints.save(round, {**state, "round": round, "cursors": cursors})
         self.watch.checkpoint = round
         self.watch.post("ack", {"cursors": self._cursors_saved, "checkpoint": round})

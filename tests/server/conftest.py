@@ -129,11 +129,14 @@ def page(jp_ws_fetch: Callable[..., Awaitable[Any]]) -> Callable[[], Any]:
     @asynccontextmanager
     async def opened() -> AsyncIterator[Page]:
         socket = await jp_ws_fetch("playground", "live")
+        stream = socket.protocol.stream
         try:
             yield Page(socket)
         finally:
             socket.close()
-            await asyncio.sleep(0.05)
+            async with asyncio.timeout(10):
+                while not stream.closed():  # the server answers first; a busy machine takes its time
+                    await asyncio.sleep(0.01)
 
     return opened
 
