@@ -235,7 +235,7 @@ def _run(folder: Path) -> Record | None:
     parties = tuple(
         PartyRecord(
             str(party.get("party")),
-            folder / "parties" / task / str(party.get("party")),
+            party_folder(folder, task, str(party.get("party"))),
             party,
             run if isinstance(run, str) else None,
         )

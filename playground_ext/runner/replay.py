@@ -88,8 +88,8 @@ def _prepare(task: str, party: str, round: int | None) -> tuple[Record, Path, in
     values = {
         "where": f"{run}:{number}",
         "home": str(chosen.folder.parent.parent),
-        "task": record.task,
-        "party": party,
+        "task": chosen.folder.parent.name,  # which the notebook may have chosen itself, like the party's id
+        "party": chosen.folder.name,
         "nodes": ",".join(known.meta.get("nodes", ())),
         "folder": str(source.parent),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ from playground_ext.scheduler.session import Session
 __all__ = ["Comparison", "ReplayResult", "ReplaySession", "RoundReplayed"]
 
 logger = logging.getLogger("playground")
+
+_LARGE = frozenset({"results", "checkpoints", "outbox", "recordings"})  # of a run folder; the rest is notes
 
 
 class RoundReplayed(PlaygroundError):
@@ -66,16 +69,19 @@ class ReplayResult:
     party: str
     round: int
     comparisons: list[Comparison] = field(default_factory=list)
+    sent: int = 0  # messages that the party sent in the round then
     metrics: dict[str, float] = field(default_factory=dict)
     latest: ClassVar[ReplayResult | None] = None  # of this process
 
     @property
     def equal(self) -> bool:
-        """Everything that was sent then was computed again, bit for bit."""
-        return bool(self.comparisons) and all(comparison.equal for comparison in self.comparisons)
+        """What was sent then was computed again, bit for bit; also if nothing was, because the party rested."""
+        return (bool(self.comparisons) or not self.sent) and all(comparison.equal for comparison in self.comparisons)
 
     def __repr__(self) -> str:
-        verdict = "equal" if self.equal else "NOT equal" if self.comparisons else "nothing was sent in it"
+        verdict = "equal" if self.equal else "NOT equal"
+        if not self.comparisons:
+            verdict += f": messages sent in it then: {self.sent}, now: 0"
         lines = [f"{self.party}, round {self.round} of {self.task_id}, run again: {verdict}"]
         shown = [comparison for comparison in self.comparisons if not comparison.equal] or self.comparisons
         lines += [f"  {comparison}" for comparison in shown[:20]]
@@ -85,14 +91,18 @@ class ReplayResult:
 
 
 class ReplaySession(Session):
-    """Stands in for `Session` while a round is run again."""
+    """Stands in for `Session` while a round is run again.
+
+    `recorded` is the run's folder, and only read. `folder` is a temporary one with what the party had decided in the
+    round it was in: whatever is written in a replay goes there.
+    """
 
     replays = True
 
     def __init__(self, party: Party, *, role: str, where: str) -> None:
         root, _, number = where.rpartition(":")
-        self.folder = RunFolder(Path(root))
-        record = RunRecord.load(self.folder.root)
+        self.recorded = RunFolder(Path(root))
+        record = RunRecord.load(self.recorded.root)
         if record is None or not number.isdecimal():
             raise ConfigError(
                 f"PLAYGROUND_REPLAY={where!r} is not <a party's run folder>:<round>",
@@ -103,20 +113,21 @@ class ReplaySession(Session):
         self.check_ins = record.check_ins or {}
         self.party = Party(party.id, party.task, tuple(self.meta["nodes"]), leader=self.meta["initiator"])
         self.role = role
+        self.check_in_timeout = float(self.meta.get("check_in_timeout", 0.0))
         self.keys = TaskKeys(party.task).of(record.run)
         self.policy = FailurePolicy.of(self.meta)
-        self.checkpoints = Checkpoints(self.folder.checkpoints)
+        self.checkpoints = Checkpoints(self.recorded.checkpoints)
         self.result = ReplayResult(party.task, party.id, self.round)
         self.run_ended = False
         self.restored = None
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        messages = read_round(self.folder.recordings, self.round)
+        messages = read_round(self.recorded.recordings, self.round)
         starts = self.checkpoints.rounds()
         if not messages or self.round - 1 not in starts:
-            last = max(starts, default=0) + (0 if self.folder.report.exists() else 1)  # one may have been cut short
-            recorded = recorded_rounds(self.folder.recordings)
+            last = max(starts, default=0) + (0 if self.recorded.report.exists() else 1)  # one may have been cut short
+            recorded = recorded_rounds(self.recorded.recordings)
             kept = [number for number in recorded if number - 1 in starts and 0 < number <= last]
             raise ConfigError(
                 f"round {self.round} of {self.party.id} was not kept; {_listed(kept)}",
@@ -124,10 +135,15 @@ class ReplaySession(Session):
                 task=self.party.task,
                 next_step="choose one of these, or run the task with keep_rounds='all' (PLAYGROUND_KEEP_ROUNDS=all)",
             )
-        after = read_round(self.folder.recordings, self.round + 1)
-        results = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="playground-replay-")))
-        self.metrics = Metrics(self.party.id, results, lambda points: None)
+        after = read_round(self.recorded.recordings, self.round + 1)
+        scratch = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="playground-replay-")))
+        self.folder = RunFolder(scratch)
+        shutil.copytree(
+            self.recorded.root, scratch, dirs_exist_ok=True, ignore=lambda folder, names: _LARGE.intersection(names)
+        )
+        self.metrics = Metrics(self.party.id, self.folder.results, lambda points: None)
         self._cleanup.callback(self.metrics.close)
+        self.result.sent = sum(message.head.sent for message in messages)
         self.restored = self.checkpoints.load(self.round - 1)
         self.mailbox = _RecordedMailbox(messages, after, self.round, self.result)  # type: ignore[assignment]
         self.watch = _NobodyElse(self.party.peers, self.policy)  # type: ignore[assignment]

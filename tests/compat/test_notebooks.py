@@ -108,3 +108,30 @@ def test_both_generations_and_an_algorithm_of_ones_own_in_one_folder(sandbox: Sa
     assert party.lines[NODES[0], 2, "tested"] == 1
     assert "alphafed: the Playground's own" in aggregator.printed
     assert "party_2022 | round 2 | trained as in 2022" in job.output
+
+
+def test_a_round_in_which_one_party_rested_is_replayed_by_all_three(sandbox: Sandbox):
+    folder = sandbox.folder / "some"
+    folder.mkdir()
+    nodes = [*NODES, "3c9a2f54-0b6e-4d0a-9d53-8f1e7a6c2b11"]
+    common = COMMON.replace(repr(NODES), repr(nodes))
+    names = ("aggregator", "first", "second")
+    for place, name in enumerate(names):
+        run = f"""scheduler = Avg(max_clients=1, max_rounds=2)
+with mock_context(id=nodes[{place}], nodes=nodes):
+    scheduler._run(id=nodes[{place}], task_id=task_id, is_initiator={place == 0})"""
+        write_notebook(folder / f"{name}.ipynb", [common, OF_2022, run])
+    job = sandbox.playground("run", folder, "--task", "some", PLAYGROUND_KEEP_ROUNDS="all")
+    assert job.wait(120) == 0, job.output
+    parties = sandbox.folder / "runs" / "some" / "parties"
+    before = {path: path.stat().st_mtime_ns for path in parties.rglob("*") if path.is_file()}
+
+    arguments = ("--round", "1", "--execute")  # whom the aggregator drew for the last one must stay on its disk
+    replays = [sandbox.playground("replay", "some", "--party", name, *arguments) for name in names]
+
+    assert [replay.wait(120) for replay in replays] == [0, 0, 0], [replay.output for replay in replays]
+    said = [replay.output for replay in replays]
+    assert said[0].count("global: equal, bit for bit") == 3  # who trains, who rests, and the first of what came of it
+    assert sorted(text.count("update: equal, bit for bit") for text in said[1:]) == [0, 1]
+    assert sum("run again: equal: messages sent in it then: 0, now: 0" in text for text in said[1:]) == 1
+    assert {path: path.stat().st_mtime_ns for path in parties.rglob("*") if path.is_file()} == before
