@@ -156,6 +156,7 @@ class Connection:
     def close(self) -> None:
         """Drop the socket; a later command would connect again."""
         self.client.connection_pool.disconnect()
+        self._reader = _reply_reader()  # what had come of a reply belongs to that socket
 
     def interrupt(self) -> None:
         """Let a command in which another thread waits end at once with ServerUnreachable. For any thread."""
@@ -194,7 +195,6 @@ class Connection:
     def _drop(self, error: BaseException) -> None:
         """A reply that is still due would be taken for the next command's. Raises the error of ours, if it is one."""
         self.close()
-        self._reader = _reply_reader()
         if isinstance(error, redis.RedisError) and (ours := explain(error, self.url)):
             raise ours from error
         if isinstance(error, OSError):
