@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tornado.websocket import websocket_connect
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from playground_ext.kernel.specs import install
 
@@ -74,6 +74,16 @@ class Server:
     async def execute(self, kernel: str, code: str) -> str:
         url = f"ws://{self.address}/api/kernels/{kernel}/channels?token={self.token}"
         channel = await websocket_connect(url, connect_timeout=30)
+        stream = channel.protocol.stream
+        try:
+            return await self.answer(channel, code)
+        finally:
+            channel.close()
+            async with asyncio.timeout(10):
+                while not stream.closed():  # an open socket would outlive its loop
+                    await asyncio.sleep(0.01)
+
+    async def answer(self, channel: WebSocketClientConnection, code: str) -> str:
         header = {"msg_id": secrets.token_hex(8), "msg_type": "execute_request", "session": "s", "username": "u"}
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
@@ -84,7 +94,6 @@ class Server:
             if answer["parent_header"].get("msg_id") == header["msg_id"]:
                 said += answer["content"].get("text", "") + answer["content"].get("ename", "")
                 if answer["content"].get("execution_state") == "idle":
-                    channel.close()
                     return said
 
     def run(self, kernel: str, code: str) -> str:
