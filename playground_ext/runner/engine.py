@@ -68,13 +68,29 @@ class NotebookFile:
 
 
 class _SavingManager(NotebookExecutionManager):  # type: ignore[misc]
-    """papermill's bookkeeping of a notebook's execution, saving through a NotebookFile when there is one."""
+    """papermill's bookkeeping of a notebook's execution, saving through a NotebookFile when there is one.
+
+    It saves when code begins to run, with all that is done by then. papermill also saves before and after every text.
+    """
 
     def __init__(self, nb: NotebookNode, file: NotebookFile | None, **options: Any) -> None:
         super().__init__(nb, **options)
         self._file = file
+        self._saves = True
+
+    def cell_start(self, cell: NotebookNode, cell_index: int | None = None, **options: Any) -> None:
+        self._saves = cell.cell_type == "code"
+        super().cell_start(cell, cell_index, **options)
+        self._saves = True
+
+    def cell_complete(self, cell: NotebookNode, cell_index: int | None = None, **options: Any) -> None:
+        self._saves = False  # the next one does, or the end
+        super().cell_complete(cell, cell_index, **options)
+        self._saves = True
 
     def save(self, **options: Any) -> None:
+        if not self._saves:
+            return
         if self._file is None:
             super().save(**options)
         else:

@@ -78,6 +78,23 @@ def test_a_dead_kernel_is_an_error_with_the_signals_name_and_what_it_said(tmp_pa
     assert "before" in output_of(path)
 
 
+def test_what_is_done_is_saved_when_code_begins_to_run_and_not_before_and_after_every_text(
+    tmp_path, write_notebook, monkeypatch
+):
+    path = tmp_path / "n.ipynb"
+    see = f"import pathlib; print('done' + ' before' in pathlib.Path({str(path)!r}).read_text())"
+    notebook = nbformat.read(write_notebook(path, "print('done', 'before')", see), as_version=4)
+    notebook.cells[1:1] = [nbformat.v4.new_markdown_cell(f"text {number}") for number in range(5)]
+    nbformat.write(notebook, path)
+    saves = []
+    monkeypatch.setattr(NotebookFile, "save", lambda self, *a, _save=NotebookFile.save: saves.append(_save(self, *a)))
+
+    execute_notebook(path, None, engine_name=register(), progress_bar=False, file=NotebookFile(path))
+
+    assert output_of(path) == "done before\nTrue\n"
+    assert len(saves) == 4  # in the beginning, for each of two cells of code, and in the end
+
+
 def test_a_notebook_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     file = NotebookFile(tmp_path / "n.ipynb")
     file.save(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("kept")]))
