@@ -9,6 +9,7 @@ import time
 
 import pexpect
 import pytest
+from warm_kernels import working_in
 
 BUSY = [
     "print('begun', flush=True)",
@@ -22,7 +23,7 @@ STUBBORN = (
 
 
 def kernels_of(playground) -> list[str]:
-    return [line for line in playground.left_behind() if "ipykernel" in line]
+    return [line for line in working_in(playground.folder) if "playground_ext.kernel" in line]
 
 
 def wait_until_busy(playground, timeout: float = 30.0) -> None:
@@ -98,7 +99,7 @@ def test_a_kernel_that_ignores_the_interrupt_is_killed_and_its_notebook_saved(pl
 
     process.send_signal(signal.SIGINT)
 
-    assert wait_until_kernels_are_gone(playground) < 2.0
+    assert wait_until_kernels_are_gone(playground) < 4.0  # killed after 1.7 s; a busy machine takes its time
     output, _ = process.communicate(timeout=10)
     assert process.returncode == 130, output
     assert "begun" in playground.text_of("alice")
@@ -111,6 +112,7 @@ def test_a_second_interrupt_kills_at_once(playground, make_folder):
 
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
+    assert kernels_of(playground)
     process.send_signal(signal.SIGINT)
 
     assert wait_until_kernels_are_gone(playground) < 1.0
@@ -152,9 +154,7 @@ def test_when_the_runner_is_killed_its_kernels_and_server_go_too(playground, mak
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=10)
 
-    deadline = time.monotonic() + 10
-    while kernels_of(playground) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    assert wait_until_kernels_are_gone(playground) < 10
     assert [line for line in playground.left_behind() if not os.path.exists(playground.runtime / line)] == []
 
 
