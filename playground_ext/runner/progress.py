@@ -148,6 +148,7 @@ class Follower(threading.Thread):
         self._board = board
         self._on_log = on_log
         self._stopping = threading.Event()
+        self._listening: Connection | None = None  # where it waits for something new
         self._keys: RunKeys | None = None
         self._cursors: dict[Any, Any] = {}
         self._old_run: bytes | None = None
@@ -158,22 +159,29 @@ class Follower(threading.Thread):
         self.ready = threading.Event()
 
     def run(self) -> None:
-        deadline: float | None = None
-        while True:
+        while not self._stopping.is_set():
             try:
-                with contextlib.closing(Connection(self._url, name="playground-run")) as connection:
-                    if not self.ready.is_set():
-                        self._begin(connection)
-                    while True:
-                        if self._stopping.is_set():
-                            deadline = deadline or time.monotonic() + DRAIN
-                        block = SEEK if self._home is not None and self._keys is None else BLOCK
-                        got = self._read(connection, block=None if deadline else block)
-                        if deadline and (not got or time.monotonic() > deadline):
-                            return
+                self._read_until_stopped()
             except (PlaygroundError, redis.RedisError, OSError):
-                if self._stopping.wait(RETRY):
-                    return
+                self._stopping.wait(RETRY)
+        if self.ready.is_set():
+            with contextlib.suppress(PlaygroundError, redis.RedisError, OSError):
+                self._read_the_rest()
+
+    def _read_until_stopped(self) -> None:
+        with contextlib.closing(Connection(self._url, name="playground-run")) as connection:
+            self._listening = connection
+            if not self.ready.is_set():
+                self._begin(connection)
+            while not self._stopping.is_set():
+                self._read(connection, block=SEEK if self._home is not None and self._keys is None else BLOCK)
+
+    def _read_the_rest(self) -> None:
+        deadline = time.monotonic() + DRAIN
+        with contextlib.closing(Connection(self._url, name="playground-run")) as connection:
+            self._follow(connection)
+            while self._read(connection, block=None) and time.monotonic() < deadline:
+                pass
 
     @property
     def keys(self) -> RunKeys | None:
@@ -187,6 +195,8 @@ class Follower(threading.Thread):
     def stop(self, timeout: float = DRAIN + 2) -> None:
         """Read what is left and end."""
         self._stopping.set()
+        if self._listening is not None:
+            self._listening.interrupt()
         self.join(timeout)
 
     def _begin(self, connection: Connection) -> None:

@@ -11,6 +11,7 @@ from playground_ext.bus.envelope import Control, encode_control
 from playground_ext.bus.keys import TaskKeys
 from playground_ext.bus.server import EmbeddedServer
 from playground_ext.logs.record import Batch, LogRecord, encode_batch
+from playground_ext.runner import progress
 from playground_ext.runner.progress import Board, Follower, MetricPoint
 from playground_ext.runner.view import LINES_AT_ONCE, Output, TerminalView, format_record
 
@@ -115,6 +116,18 @@ def test_a_run_is_followed_from_its_beginning_and_read_to_its_end(server, client
     assert first.accuracy == 0.75
     assert board.points == [point]
     assert not follower.is_alive()
+
+
+def test_its_end_does_not_wait_for_something_new(server, client, monkeypatch):
+    monkeypatch.setattr(progress, "BLOCK", 12_000)  # longer than `stop` waits, shorter than a server's silence
+    _, texts, seen, follower = follow(server)
+    keys = open_run(client, "r1")
+    log(client, keys, "only")
+    assert seen.wait(3)
+    follower.stop()
+
+    assert not follower.is_alive()
+    assert texts == ["only"]
 
 
 def test_an_older_run_of_the_same_task_is_not_shown(server, client):
