@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import socket
 from contextlib import suppress
@@ -114,6 +116,8 @@ def refusal(reply: str, url: str) -> PlaygroundError | None:
 def unreachable(url: str, error: Exception) -> ServerUnreachable:
     """Nobody answers at `url`, and why."""
     reason = (getattr(error, "strerror", None) or str(error)).strip().rstrip(".") or type(error).__name__
+    if os.strerror(errno.EAGAIN) in reason:  # how a socket's SO_RCVTIMEO says it
+        reason = "timed out"
     where = "that machine is reachable" if url.startswith("redis") else "the server that made this socket still runs"
     return ServerUnreachable(
         f"no server answers at {mask_password(url)}: {reason}",

@@ -68,7 +68,7 @@ class Connection:
         """
         replies: list[Any] = []
         try:
-            sock, reader, buffer = self._connected()._get_socket(), self._reader, self._buffer
+            sock, reader, buffer = self._socket(), self._reader, self._buffer
             sock.sendall(b"".join([hiredis.pack_command(command) for command in commands]))  # type: ignore[arg-type]
             for _ in commands:
                 while (reply := reader.gets()) is _INCOMPLETE:
@@ -81,6 +81,19 @@ class Connection:
         except BaseException as error:
             self._drop(error)
             raise
+        return replies
+
+    def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
+        """`call`, where an error reply is raised.
+
+        Raises:
+            redis.ResponseError: the first of them, if it is about its command.
+            ServerError, ServerFull, ServerUnreachable: it is about the server; or the connection broke.
+        """
+        replies = self.call(*commands)
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError):
+                raise explain(reply, self.url) or reply
         return replies
 
     def store(self, chunks: Iterable[tuple[str, Sequence[Buffer]]]) -> None:
@@ -177,6 +190,13 @@ class Connection:
         """redis-py's connection, connected."""
         return self.client.connection_pool.get_connection()
 
+    def _socket(self) -> socket.socket:
+        """redis-py's socket, connected. The kernel watches over its timeout: Python would ask before every move."""
+        sock: socket.socket = self._connected()._get_socket()
+        if sock.gettimeout() is not None:  # redis-py has just connected, or looked for something to read
+            blocking(sock, self._timeout)
+        return sock
+
     @contextmanager
     def _borrowed_socket(self) -> Iterator[socket.socket]:
         """redis-py's socket while no reply is pending on it; whatever goes wrong inside drops it."""
@@ -184,10 +204,7 @@ class Connection:
             connection = self._connected()
             if self._is_stale(connection):  # the caller must know: the server may have come back without its data
                 raise redis.ConnectionError("the server has closed the connection")
-            sock: socket.socket = connection._get_socket()
-            blocking(sock, self._timeout)
-            yield sock
-            sock.settimeout(self._timeout)
+            yield self._socket()
         except BaseException as error:
             self._drop(error)
             raise

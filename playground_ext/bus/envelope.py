@@ -13,8 +13,8 @@ Sender, receiver, incarnation and seq are what the key and the stream id say, ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -92,8 +92,7 @@ class Outgoing(msgspec.Struct, frozen=True):
         return (self.receivers, self.kind, self.round, self.attempt, self.step)
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """One message from one party to one other."""
 
     task: str
@@ -106,7 +105,7 @@ class Envelope:
     round: int = 0
     attempt: int = 0
     step: str = ""
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = {}
     payload: Buffer = b""
 
     @property
@@ -126,15 +125,17 @@ class Control:
     body: dict[str, Any]
 
 
-def checksum(pieces: Iterable[Buffer]) -> str:
+def checksum(pieces: Sequence[Buffer]) -> str:
     """xxh3-128 of the concatenation, hexadecimal: protects against corruption, not against an attacker."""
+    if len(pieces) == 1:
+        return xxhash.xxh3_128_hexdigest(pieces[0])
     digest = xxhash.xxh3_128()
     for piece in pieces:
         digest.update(piece)
     return digest.hexdigest()
 
 
-def total_bytes(pieces: Iterable[Buffer]) -> int:
+def total_bytes(pieces: Sequence[Buffer]) -> int:
     return sum(piece.nbytes if isinstance(piece, memoryview) else len(piece) for piece in pieces)
 
 

@@ -70,6 +70,8 @@ class Receiver:
     ) -> Envelope | None:
         """The oldest waiting message that fits, with its payload; None if there is none yet."""
         waiting = self._waiting[sender]
+        if not waiting:
+            return None
 
         def fits(header: Header) -> bool:
             return (
@@ -188,10 +190,7 @@ class Receiver:
 
         A server that lost its data gets them again from the sender's outbox.
         """
-        pipeline = self._connection.client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.strlen(key)
-        held = sum(pipeline.execute())
+        held = sum(self._connection.ask(*[("STRLEN", key) for key in keys]))
         if held > header.size:
             raise ProtocolError(
                 f"{sender}'s {header.kind!r} for round {header.round} points to {header.size:,} bytes; "

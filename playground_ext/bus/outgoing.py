@@ -149,7 +149,7 @@ class Sender:
     def _drop(self, done: Sequence[Outgoing]) -> None:
         chunks = [key for outgoing in done if outgoing.size > INLINE_BYTES for key in self._chunk_keys(outgoing)]
         if chunks:
-            self._connection.client.unlink(*chunks)
+            self._connection.ask(("UNLINK", *chunks))
         for outgoing in done:
             self._outbox.discard(outgoing.seq)
 

@@ -25,9 +25,7 @@ def read(
 ) -> Iterator[Entry]:
     """What came after the cursors; waits at most `block` seconds for the first entry (None: not at all)."""
     waiting = () if block is None else ("BLOCK", max(1, int(1000 * block)))
-    (reply,) = connection.call(("XREAD", "COUNT", count, *waiting, "STREAMS", *cursors, *cursors.values()))
-    if isinstance(reply, redis.ResponseError):
-        raise reply
+    (reply,) = connection.ask(("XREAD", "COUNT", count, *waiting, "STREAMS", *cursors, *cursors.values()))
     for key, entries in reply or ():
         for entry_id, flat in entries:
             yield Entry(key.decode(), entry_id.decode(), dict(zip(flat[::2], flat[1::2], strict=True)))
