@@ -14,7 +14,7 @@ Sender, receiver, incarnation and seq are what the key and the stream id say, ne
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -92,7 +92,8 @@ class Outgoing(msgspec.Struct, frozen=True):
         return (self.receivers, self.kind, self.round, self.attempt, self.step)
 
 
-class Envelope(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Envelope:
     """One message from one party to one other."""
 
     task: str
@@ -105,7 +106,7 @@ class Envelope(msgspec.Struct, frozen=True):
     round: int = 0
     attempt: int = 0
     step: str = ""
-    meta: Mapping[str, Any] = {}
+    meta: Mapping[str, Any] = field(default_factory=dict)
     payload: Buffer = b""
 
     @property
