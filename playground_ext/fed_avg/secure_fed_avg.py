@@ -209,6 +209,9 @@ class SecureFedAvgScheduler(FedAvgScheduler):
 
     def _contribute(self) -> None:
         """Train, and add the result to the sum; if this party is late it is left out until the next round."""
+        if self.session.replays and RoundMemory(self._memory_folder, self.current_round).text("secret") is None:
+            logger.warning("the keys of that round are forgotten, as they should be: only the training runs again")
+            return self._train()
         secret = self._round_secret()
         self._send_up("keys", bytes(secret.public))
         roster = self._hear_roster()

@@ -21,7 +21,7 @@ from playground_ext.scheduler.data_checker import DataChecker, compare_verificat
 from playground_ext.scheduler.metric_sets import MetricSet, MetricSets
 from playground_ext.scheduler.metrics import TensorBoardWriter
 from playground_ext.scheduler.progress_state import capture_rng, read_reports, restore_rng, write_reports
-from playground_ext.scheduler.replay import ReplayResult, ReplaySession, RoundReplayed
+from playground_ext.scheduler.replay import ReplayResult, ReplaySession, RoundReplayed, is_of
 from playground_ext.scheduler.result import RoundReport, TaskResult, finished_result
 from playground_ext.scheduler.seeding import seed_everything
 from playground_ext.scheduler.session import Session
@@ -234,9 +234,10 @@ class Scheduler(ABC):
         self.current_round = 0
         self._reports: list[RoundReport] = []
         self._metric_sets = MetricSets()
-        if (replayed := settings.read().replay) is not None:
-            return cast(TaskResult, self._replay(party, my_role, replayed))
-        if (done := finished_result(party)) is not None and settings.read().resume:
+        done, recording = finished_result(party), settings.read().replay
+        if recording is not None and (done is None or is_of(recording, party)):
+            return cast(TaskResult, self._replay(party, my_role, recording))
+        if done is not None and (settings.read().resume or recording is not None):  # or another task of the notebook
             return self._come_back_to(party, my_role, done)
         policy = FailurePolicy.choose(
             self.on_party_failure,

@@ -32,11 +32,17 @@ from playground_ext.party.storage import RunFolder
 from playground_ext.scheduler.metrics import Metrics
 from playground_ext.scheduler.session import Session
 
-__all__ = ["Comparison", "ReplayResult", "ReplaySession", "RoundReplayed"]
+__all__ = ["Comparison", "ReplayResult", "ReplaySession", "RoundReplayed", "is_of"]
 
 logger = logging.getLogger("playground")
 
 _LARGE = frozenset({"results", "checkpoints", "outbox", "recordings"})  # of a run folder; the rest is notes
+
+
+def is_of(recording: str, party: Party) -> bool:
+    """Whether PLAYGROUND_REPLAY names a run of this party in this task: a notebook may take part in several."""
+    folder = Path(recording.rpartition(":")[0]).parent
+    return (folder.parent.name, folder.name) == (party.task, party.id)
 
 
 class RoundReplayed(PlaygroundError):
@@ -69,22 +75,26 @@ class ReplayResult:
     party: str
     round: int
     comparisons: list[Comparison] = field(default_factory=list)
-    sent: int = 0  # messages that the party sent in the round then
+    left_out: list[str] = field(default_factory=list)  # messages that the party sent in the round then, and not now
+    added: list[str] = field(default_factory=list)  # the other way round
     metrics: dict[str, float] = field(default_factory=dict)
     latest: ClassVar[ReplayResult | None] = None  # of this process
 
     @property
     def equal(self) -> bool:
         """What was sent then was computed again, bit for bit; also if nothing was, because the party rested."""
-        return (bool(self.comparisons) or not self.sent) and all(comparison.equal for comparison in self.comparisons)
+        return not (self.left_out or self.added) and all(comparison.equal for comparison in self.comparisons)
 
     def __repr__(self) -> str:
         verdict = "equal" if self.equal else "NOT equal"
-        if not self.comparisons:
-            verdict += f": messages sent in it then: {self.sent}, now: 0"
+        if not (self.comparisons or self.left_out or self.added):
+            verdict += ", nothing was sent in it"
         lines = [f"{self.party}, round {self.round} of {self.task_id}, run again: {verdict}"]
-        shown = [comparison for comparison in self.comparisons if not comparison.equal] or self.comparisons
-        lines += [f"  {comparison}" for comparison in shown[:20]]
+        different: list[object] = [f"{name}: sent then, NOT now" for name in self.left_out]
+        different += [f"{name}: sent now, NOT then" for name in self.added]
+        different += [comparison for comparison in self.comparisons if not comparison.equal]
+        shown = different or self.comparisons
+        lines += [f"  {line}" for line in shown[:20]]
         if len(shown) > 20:
             lines.append(f"  … and {len(shown) - 20} more")
         return "\n".join(lines)
@@ -143,7 +153,6 @@ class ReplaySession(Session):
         )
         self.metrics = Metrics(self.party.id, self.folder.results, lambda points: None)
         self._cleanup.callback(self.metrics.close)
-        self.result.sent = sum(message.head.sent for message in messages)
         self.restored = self.checkpoints.load(self.round - 1)
         self.mailbox = _RecordedMailbox(messages, after, self.round, self.result)  # type: ignore[assignment]
         self.watch = _NobodyElse(self.party.peers, self.policy)  # type: ignore[assignment]
@@ -190,6 +199,7 @@ class _RecordedMailbox:
         self._inbox = [message for message in messages if not message.head.sent]
         self._sent = [message for message in (*messages, *after) if message.head.sent]
         self._round, self._result = round, result
+        result.left_out = [_label(*_name(message)) for message in messages if message.head.sent]
         self.attempt = max((message.head.attempt for message in messages), default=0)
         self.waited = self.transferred = 0.0
         self.sent_bytes: dict[str, int] = {}
@@ -210,8 +220,13 @@ class _RecordedMailbox:
         pieces: Sequence[Buffer] = [payload] if isinstance(payload, bytes | bytearray | memoryview) else payload
         to = (receiver,) if isinstance(receiver, str) else tuple(receiver)
         then = next((m for m in self._sent if (m.head.peers, *_name(m)) == (to, kind, round, step)), None)
-        if then is not None:
+        label = _label(kind, round, step)
+        if then is None:
+            self._result.added += [label] if round <= self._round else []  # what begins the next round may not be kept
+        else:
             self._result.comparisons.append(_compare(then, b"".join(pieces)))
+            if label in self._result.left_out:
+                self._result.left_out.remove(label)
         if round > self._round:
             raise RoundReplayed(f"round {self._round} is over")
         return total_bytes(pieces)
@@ -279,6 +294,10 @@ class _NobodyElse:
 
 def _name(message: Message) -> tuple[str, int, str]:
     return message.head.kind, message.head.round, message.head.step
+
+
+def _label(kind: str, round: int, step: str) -> str:
+    return f"{kind} {step}".strip() + f" of round {round}"
 
 
 def _envelope(message: Message) -> Envelope:

@@ -89,6 +89,9 @@ def test_masks_change_nothing_about_the_model(sandbox: Sandbox) -> None:
     assert secure == pytest.approx(plain, abs=0.004)  # rounding may turn a few of 1,000 digits
     assert in_summary(folder, "comparison/plain_fed_avg") == plain[2]
     assert in_summary(folder, "comparison/secure_fed_avg") == secure[2]
+    again = sandbox.playground("replay", folder.name, "--party", "collaborator-1", "--execute")
+    assert again.wait(120) == 1, "its keys are forgotten, and the update cannot be compared"
+    assert "masked of round 2: sent then, NOT now" in again.output
     rows = comparison(shown(folder / "aggregator.ipynb"), 2)
     assert [row[1] for row in rows] == [round(100 * secure[number], 1) for number in secure]
     assert re.search(r"\| weight 0 \| -?0\.\d+ \| -?\d{6,11} \| \d{15,20} \|", shown(folder / "collaborator-1.ipynb"))
@@ -106,6 +109,10 @@ def test_the_proximal_term_keeps_collaborators_together(sandbox: Sandbox) -> Non
     rows = comparison(shown(folder / "aggregator.ipynb"), 4)
     assert len(rows) == 2
     assert all(closer < 0.9 * apart for _, _, apart, closer in rows)
+
+    again = sandbox.playground("replay", folder.name, "--party", "aggregator", "--execute")
+    assert again.wait(120) == 0, again.output
+    assert f"round 2 of {folder.name}, run again: equal" in again.output  # and not that of plain FedAvg, which is over
 
 
 @pytest.mark.slow
