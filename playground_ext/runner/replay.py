@@ -157,7 +157,9 @@ def _execute(notebook: Path) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="playground-") as folder:  # sockets that are the user's alone
             manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/kernel")
-            NotebookClient(node, km=manager, resources={"metadata": {"path": str(notebook.parent)}}).execute()
+            NotebookClient(node, km=manager, resources={"metadata": {"path": str(notebook.parent)}}).execute(
+                cleanup_kc=True  # a manager that is given is left running otherwise
+            )
     except CellExecutionError as error:
         print(str(error).strip()[-2000:], file=sys.stderr)
         return 1

@@ -32,6 +32,7 @@ def test_a_collaborators_round_runs_again_and_its_update_is_the_same_bit_for_bit
     assert "collaborator-2, round 2 of kept, run again: equal" in shown.stdout
     assert "update: equal, bit for bit" in shown.stdout
     assert " MB (keep_rounds" in shown.stdout
+    assert "Parent appears to have exited" not in shown.stderr  # its kernel has ended before it
 
 
 def test_the_aggregators_round_runs_again_up_to_the_aggregate_that_it_sent(finished: Sandbox) -> None:
