@@ -337,13 +337,7 @@ class FedAvgScheduler(Scheduler):
         while True:
             with self._reported_round([aggregator]) as reported:
                 session.say("waiting for the global model", self.current_round or None)
-                envelope = session.mailbox.receive(
-                    aggregator,
-                    "global",
-                    round=None if skips else self.current_round + 1,
-                    timeout=2 * self._round_timeout(),
-                    newest=skips,
-                )
+                envelope = self._hear_global(skips)
                 self._load(self._decode(envelope))
                 if envelope.meta.get("final"):
                     reported.cancel()
@@ -355,6 +349,19 @@ class FedAvgScheduler(Scheduler):
                 else:
                     self._contribute()
             self._checkpoint()
+
+    def _hear_global(self, skips: bool) -> Envelope:
+        """The global weights of the next round; where rounds may be skipped, the newest of a round still to come."""
+        while True:
+            envelope = self.session.mailbox.receive(
+                self.session.party.initiator,
+                "global",
+                round=None if skips else self.current_round + 1,
+                timeout=2 * self._round_timeout(),
+                newest=skips,
+            )
+            if envelope.round > self.current_round:  # an aggregator that came back sends older ones again
+                return envelope
 
     def _contribute(self) -> None:
         """A collaborator's part of a round, from the loaded global weights to the update that leaves."""

@@ -60,3 +60,22 @@ def test_a_quorum_that_is_not_met_is_an_error_that_names_who_is_missing(battlefi
     until_dead = field.process("aggregator")
     until_dead.join(30)
     assert_clear(field.error("aggregator"), "ReceiveTimeout", "collaborator-2 sent no 'update' for round 2", "training")
+
+
+def test_after_everybody_was_killed_nobody_plays_the_round_that_is_over_again(battlefield, undisturbed):
+    """An aggregator that comes back sends again what nobody has acknowledged: the round before, too."""
+    field = battlefield(options={"quorum": 2})
+    expected = undisturbed("fed_avg")
+    for party in field.nodes:
+        step = "before send global round 3" if party == "aggregator" else "before receive global round 3"
+        field.start(party, at=expected.steps[party].index(step) + 1, target="party")
+    assert field.join() == []
+    with field.redis() as client:
+        client.flushall()
+
+    for party in field.nodes:
+        field.start(party, again=True)
+
+    assert field.join() == []
+    assert sorted(field.answers()) == sorted(field.nodes), field.evidence()
+    assert field.answers() == expected.answers
