@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -256,11 +256,19 @@ class FedAvgScheduler(Scheduler):
                 ):
                     self._load(self.aggregate(updates))
                 late = self._checkpoint()  # before anything that was computed from the aggregate leaves this party
-                for party, kind, round in late:
-                    logger.warning("refused: %s's %s of round %d came when that round was over", party, kind, round)
+                self._note_late(late)
                 finished = self._test_and_ask()
         self._send_global(self.current_round + 1, final=True)
         return self._save_model()
+
+    def _note_late(self, late: Iterable[tuple[str, str, int]]) -> None:
+        """What came too late to count. A party that came back sends again what did count, which is nothing to note."""
+        counted = {report.round: report.participants for report in self._reports} | {
+            self.current_round: self._took_part
+        }
+        for party, kind, round in late:
+            if party not in counted.get(round, ()):
+                logger.warning("refused: %s's %s of round %d came when that round was over", party, kind, round)
 
     def _collect_updates(self) -> list[Update]:
         """Hand out the global weights and wait for what the trainers make of them, in a fixed order."""

@@ -79,3 +79,4 @@ def test_after_everybody_was_killed_nobody_plays_the_round_that_is_over_again(ba
     assert field.join() == []
     assert sorted(field.answers()) == sorted(field.nodes), field.evidence()
     assert field.answers() == expected.answers
+    assert "refused" not in field.output("aggregator-again"), "what had counted came again"
