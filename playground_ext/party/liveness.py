@@ -65,6 +65,8 @@ class Watch:
         self.policy = policy
         self.is_initiator = is_initiator
         self.running = False  # the rounds have begun
+        self.over = False  # they had ended when this party came back
+        self._before: dict[str, int] = {}  # incarnations of the others until then
         self.checkpoint: int | None = None  # the newest round that this party has on its disk
         self.incarnation = incarnation
         self._floors = dict(floors or {})
@@ -94,6 +96,8 @@ class Watch:
     def start(self, hello: Mapping[str, Any], known: Mapping[str, tuple[int, dict[str, Any]]] | None = None) -> None:
         """Say hello and begin to listen. `known`: who has joined before, with incarnation: long ago is trimmed."""
         for party, (incarnation, theirs) in (known or {}).items():
+            if self.over:
+                self._before[party] = incarnation
             if incarnation > self._floors.get(party, 0):
                 self.statuses[party] = PartyStatus(
                     hello=theirs, state="here", heard=time.monotonic(), incarnation=incarnation
@@ -294,6 +298,8 @@ class Watch:
         for party, status in self.statuses.items():
             if status.hello is None or status.ended or status.failure or status.lost or status.heard is None:
                 continue
+            if self._is_past(party, status.incarnation):
+                continue
             if status.hello.get("host") == machine():
                 dead = not still_holds(status.hello)
             else:
@@ -320,7 +326,13 @@ class Watch:
             self._calm_since = now
             logger.info("%s is back (it has joined for the %d. time)", control.sender, status.incarnation)
 
+    def _is_past(self, party: str, incarnation: int) -> bool:
+        """It missed the end of the run, as this party did; what became of it then keeps nobody from reading the end."""
+        return incarnation <= self._before.get(party, 0)
+
     def _on_failure(self, control: Control) -> None:
+        if self._is_past(control.sender, control.incarnation):
+            return
         status = self.statuses[control.sender]
         error = failed(control.sender, self._keys.task, control.body)
         if control.body.get("ends"):

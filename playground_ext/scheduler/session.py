@@ -181,7 +181,7 @@ class Session:
             floors=self._lobby.floors(self.keys),
         )
         self._hello = hello
-        self.run_ended = came_back and self._lobby.status(self.keys) == "ended"
+        self.run_ended = self.watch.over = came_back and self._lobby.status(self.keys) == "ended"
         self._cleanup.callback(self.watch.stop)
         self.watch.running = came_back and self._lobby.status(self.keys) in ("running", "ended")
         self.watch.checkpoint = hello["checkpoint"]
