@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
-import psutil
 import redis
 
 from playground_ext import settings
@@ -33,6 +32,7 @@ from playground_ext.party.lease import Lease, machine, still_holds
 from playground_ext.party.liveness import Watch
 from playground_ext.party.outbox import MemoryOutbox
 from playground_ext.party.policy import FailurePolicy
+from playground_ext.party.process_age import process_age
 from playground_ext.party.storage import PartyFolder
 from playground_ext.scheduler.farewell import CONSEQUENCES, wait_for_last_lines
 
@@ -179,7 +179,7 @@ class Meeting:
         inside = [party for party, hello in members.items() if party not in left and _is_alive(hello)]
         now, last = self._server_time(), max(left.values(), default=0.0)
         recently = (set(left) >= set(members) or status == b"failed") and last + self._patience > now
-        if status == b"failed" and last < now - (time.time() - psutil.Process().create_time()):
+        if status == b"failed" and last < now - process_age():
             return False
         if meta.get("algorithm") != ALGORITHM or not (inside or recently):
             return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from playground_ext.bus.connection import Connection
+from playground_ext.bus.streams import last_id
 from playground_ext.overview import drawing
 from playground_ext.overview.snapshot import Finished, Snapshot, record_of, take
 from playground_ext.overview.widget import make_widget, update_widget
@@ -113,6 +115,6 @@ class TaskView:
 class _CurrentRun(Follower):
     """Reads the run that is open already, from its beginning."""
 
-    def _begin(self, connection: object) -> None:
-        self._cursors[self._task.runs] = "0-0"
+    def _begin(self, connection: Connection) -> None:
+        self._cursors[self._own.runs] = last_id(connection, self._own.runs)
         self.ready.set()

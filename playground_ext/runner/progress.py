@@ -122,7 +122,10 @@ class Board:
 
 
 class Follower(threading.Thread):
-    """Reads control, log and metrics streams of the task's run from their beginning, until stopped.
+    """Reads control, log and metrics streams of the task's runs from their beginning, until stopped.
+
+    A notebook may play the task several times; the newest run is the one whose streams are waited on, and what the
+    others still hold is read too, however short they were.
 
     `on_log` gets log records in stream order, in batches. A server that goes away is asked again; the run's notebooks
     report it better than this thread could. `home`: the folder of the parties' folders, by which the run is found if
@@ -143,15 +146,18 @@ class Follower(threading.Thread):
     ) -> None:
         super().__init__(name="playground progress", daemon=True)
         self._url = url
-        self._own = self._task = TaskKeys(task)
-        self._own_parties = self._parties = list(parties)
+        self._own = TaskKeys(task)
+        self._tasks = {self._own.runs: self._own}  # by the streams that tell of their runs
+        self._parties = {task: list(parties)}  # by task
         self._board = board
         self._on_log = on_log
         self._stopping = threading.Event()
         self._listening: Connection | None = None  # where it waits for something new
-        self._keys: RunKeys | None = None
+        self._keys: RunKeys | None = None  # of the newest run
+        self._kinds: dict[str, str] = {}  # of the streams of all runs: log, metrics or control
         self._cursors: dict[Any, Any] = {}
         self._old_run: bytes | None = None
+        self._begun = "0-0"  # an entry's id, when this command began
         self._home = home
         self._goes_on = goes_on
         self._old: dict[str, str] = {}  # last entries of the streams of the run that goes on
@@ -201,67 +207,83 @@ class Follower(threading.Thread):
 
     def _begin(self, connection: Connection) -> None:
         """Runs of this task that are older than this command are not ours."""
-        self._old_run = connection.client.get(self._task.run)  # type: ignore[assignment]
-        self._cursors[self._task.runs] = last_id(connection, self._task.runs)
+        self._old_run = connection.client.get(self._own.run)  # type: ignore[assignment]
+        self._cursors[self._own.runs] = last_id(connection, self._own.runs)
+        seconds, microseconds = connection.client.time()
+        self._begun = f"{seconds * 1000 + microseconds // 1000}-0"
         if self._goes_on is not None:
-            keys = self._task.of(self._goes_on)
+            keys = self._own.of(self._goes_on)
             self._old = {stream: last_id(connection, stream) for stream in self._streams(keys)}
             self._old_run = None if self._old_run == self._goes_on.encode() else self._old_run
         self.ready.set()
 
-    def _streams(self, keys: RunKeys) -> list[str]:
-        return [keys.log, keys.metrics, *(keys.control(party) for party in self._parties)]
+    def _streams(self, keys: RunKeys) -> dict[str, str]:
+        """Those of a run, and of which kind they are."""
+        controls = {keys.control(party): "control" for party in self._parties[keys.task]}
+        return {keys.log: "log", keys.metrics: "metrics", **controls}
 
     def _read(self, connection: Connection, block: int | None) -> bool:
         """Take what is new from all streams; whether there was anything."""
         replies: Any = connection.client.xread(self._cursors, count=COUNT, block=block)
         records: list[LogRecord] = []
+        opened: list[RunKeys] = []
         for raw_key, entries in replies or []:
             key = raw_key.decode()
             if entries:
                 self._cursors[key] = entries[-1][0].decode()
             for entry_id, fields in entries:
+                if (task := self._tasks.get(key)) is not None:
+                    opened.extend(task.of(run.decode()) for run in (fields.get(b"run"),) if run)
+                    continue
                 with contextlib.suppress(ProtocolError):  # a party's nonsense must not end everybody's progress
                     self._take(key, entry_id, fields, records)
         if records:
             self._on_log(records)
-        heard = {raw_key.decode() for raw_key, _ in replies or []}
-        if heard & {self._own.runs, self._task.runs} or self._keys is None:
+        for keys in opened:
+            self._add(keys)
+        if not replies or self._keys is None:
             self._follow(connection)
         return bool(replies)
 
     def _follow(self, connection: Connection) -> None:
         current: Any = connection.client.get(self._own.run)
-        if current is None or current == self._old_run:
-            current = self._find_other(connection) if self._home is not None else None
-        elif self._task is not self._own:  # the notebooks played another task before this one
-            self._task, self._parties = self._own, self._own_parties
-            self._board.points.clear()
-        if current is None:
-            return
-        keys = self._task.of(current.decode())
-        if keys != self._keys:
-            self._keys = keys
-            self._board.run = keys.run
-            runs = {task.runs: self._cursors[task.runs] for task in (self._own, self._task)}
-            self._cursors = {**runs, **{stream: self._old.get(stream, "0-0") for stream in self._streams(keys)}}
+        if current is not None and current != self._old_run:
+            self._add(self._own.of(current.decode()))
+        elif self._home is not None:
+            self._find_other(connection)
 
-    def _find_other(self, connection: Connection) -> Any:
-        """The run of a task whose notebooks do not use the name that the runner gave it."""
+    def _add(self, keys: RunKeys) -> None:
+        """Read this run's streams too, from now on."""
+        streams = self._streams(keys)
+        if streams.keys() & self._kinds.keys():
+            return
+        if self._keys is not None and keys.task != self._keys.task:  # the notebooks played another task before
+            self._kinds = {stream: kind for stream, kind in self._kinds.items() if kind == "log"}
+            self._cursors = {key: id for key, id in self._cursors.items() if key in self._kinds or key in self._tasks}
+            self._board.points.clear()
+        self._keys = keys
+        self._board.run = keys.run
+        self._kinds |= streams
+        self._cursors |= {stream: self._old.get(stream, "0-0") for stream in streams}
+
+    def _find_other(self, connection: Connection) -> None:
+        """A task whose notebooks do not use the name that the runner gave it: who plays it, and its newest run."""
         own = [] if self._home is None else [path for path in self._home.glob("*/*/*/") if path.name != "no-run"]
         for run, task in {path.name: TaskKeys(path.parents[1].name) for path in own if not path.is_symlink()}.items():
             keys = task.of(run)
             fields: Any = connection.client.hgetall(keys.meta)
-            if not fields or keys == self._keys or connection.client.get(task.run) != run.encode():
+            if not fields or connection.client.get(task.run) != run.encode():
                 continue
             hellos = {name[6:].decode(): value for name, value in fields.items() if name.startswith(b"party:")}
             for party, hello in hellos.items():
                 self._note_name(party, msgspec.json.decode(hello))
-            self._parties = [str(node) for node in msgspec.json.decode(fields.get(b"run", b"{}")).get("nodes", [])]
-            self._cursors[task.runs] = "0-0"
-            self._task = task
-            return run.encode()
-        return None
+            nodes = msgspec.json.decode(fields.get(b"run", b"{}")).get("nodes", [])
+            self._parties[task.task] = [str(node) for node in nodes]
+            if task.runs in self._tasks:
+                self._add(keys)
+            else:  # its stream tells of this run, and of those before it
+                self._tasks[task.runs] = task
+                self._cursors[task.runs] = self._begun
 
     def _note_name(self, party: str, hello: dict[str, Any]) -> None:
         """A party whose notebook has another name is shown by that; not if one notebook plays several."""
@@ -270,9 +292,8 @@ class Follower(threading.Thread):
             self._names[party] = name
 
     def _take(self, key: str, entry_id: bytes, fields: dict[bytes, bytes], records: list[LogRecord]) -> None:
-        if self._keys is None or key in (self._own.runs, self._task.runs):
-            return
-        if key == self._keys.log:
+        kind = self._kinds[key]
+        if kind == "log":
             batch = Batch.of(fields)
             if batch is not None:
                 names = self._names
@@ -280,7 +301,7 @@ class Follower(threading.Thread):
                     msgspec.structs.replace(record, party=names[record.party]) if record.party in names else record
                     for record in batch.records()
                 )
-        elif key == self._keys.metrics:
+        elif kind == "metrics":
             for point in _points(fields):
                 self._board.metric(msgspec.structs.replace(point, party=self._names.get(point.party, point.party)))
         else:

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-import psutil
 import redis
 
 from playground_ext import settings
@@ -36,6 +35,7 @@ from playground_ext.party.liveness import Watch
 from playground_ext.party.lobby import Lobby
 from playground_ext.party.outbox import MemoryOutbox, Outbox
 from playground_ext.party.policy import FailurePolicy
+from playground_ext.party.process_age import process_age
 from playground_ext.party.recording import Recorder, recorded_rounds, rounds_bytes
 from playground_ext.party.run_record import RunRecord
 from playground_ext.party.storage import PartyFolder, RunFolder
@@ -108,7 +108,7 @@ class Session:
             self._connection = Connection(self.url, name=f"{self.party.task}:{self.party.id}:main")
             self._cleanup.callback(self._connection.close)
             self._lobby = Lobby(self._connection, self.party)
-            self._lobby.failures_since = self._lobby.server_time() - (time.time() - psutil.Process().create_time())
+            self._lobby.failures_since = self._lobby.server_time() - process_age()
             self._gathering = Gathering(
                 self.party, self._lobby, self._logs, timeout=self.check_in_timeout, interactive=self.interactive
             )

@@ -59,6 +59,16 @@ def raises(scheduler: Any, round: int) -> None:
     in_round(scheduler, round, fail)
 
 
+def misses_the_end(scheduler: Any) -> None:
+    """It fails when it has the result, as all others have by then, but has not saved it."""
+
+    def fail() -> None:
+        threading.Event().wait(1.0)
+        raise ValueError("no place for the model")
+
+    scheduler._save_model = fail
+
+
 def poisons(scheduler: Any, round: int, value: float) -> None:
     """Its weights become NaN or infinite."""
 
@@ -151,6 +161,7 @@ DEEDS: dict[str, Callable[..., None]] = {
         sleeps,
         says_when,
         raises,
+        misses_the_end,
         poisons,
         widens,
         clock_jumps,

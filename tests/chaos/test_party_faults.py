@@ -132,6 +132,19 @@ def test_who_mends_a_bug_and_runs_the_cell_again_goes_on_where_it_struck(battlef
         assert "is back" in shown
 
 
+def test_who_missed_the_end_reads_it_although_another_that_missed_it_failed(battlefield, undisturbed):
+    field = battlefield(recovery=False)
+    field.start_all(collaborator_1=("misses_the_end",), collaborator_2=("misses_the_end",))
+    assert field.join() == []
+    assert sorted(field.answers()) == ["aggregator"], field.evidence()
+
+    for party in ("collaborator-1", "collaborator-2"):
+        field.start(party, again=True)
+        assert field.join() == []
+
+    assert difference(undisturbed("fed_avg").answers, field.answers()) == "", field.evidence()
+
+
 def test_nobody_waits_longer_than_the_repair_timeout(battlefield, undisturbed, assert_clear):
     field = battlefield()
     at = undisturbed("fed_avg").steps["collaborator-1"].index("before send update round 2") + 1

@@ -118,6 +118,21 @@ def test_a_run_is_followed_from_its_beginning_and_read_to_its_end(server, client
     assert not follower.is_alive()
 
 
+def test_a_run_that_was_over_before_it_was_seen_is_read_too(server, client):
+    board, texts, seen, follower = follow(server)
+    with client.pipeline(transaction=True) as at_once:
+        first, second = open_run(at_once, "r1"), open_run(at_once, "r2")
+        log(at_once, first, "of the first")
+        log(at_once, second, "of the second")
+        at_once.execute()
+    assert seen.wait(3)
+    log(client, first, "late")
+    follower.stop()
+
+    assert texts == ["of the first", "of the second", "late"]
+    assert board.run == "r2"
+
+
 def test_its_end_does_not_wait_for_something_new(server, client, monkeypatch):
     monkeypatch.setattr(progress, "BLOCK", 12_000)  # longer than `stop` waits, shorter than a server's silence
     _, texts, seen, follower = follow(server)
