@@ -342,6 +342,10 @@ class FedAvgScheduler(Scheduler):
         skips = bool(session.policy.quorum)  # the others may have gone on without this party
         if session.restored is None:
             self._checkpoint()
+        elif skips and self.current_round and not session.replays and not self._has_reported(self.current_round):
+            with self._reported_round([aggregator]):  # it ended between the two checkpoints of its round
+                self._hand_in()
+            self._checkpoint()
         while True:
             with self._reported_round([aggregator]) as reported:
                 session.say("waiting for the global model", self.current_round or None)
@@ -354,8 +358,10 @@ class FedAvgScheduler(Scheduler):
                 if envelope.meta.get("rests"):
                     session.say("resting", self.current_round)
                     logger.info("resting: others train in this round")
-                else:
-                    self._contribute()
+                elif self._contribute():
+                    if skips:  # the others go on from here, without it if need be: what it has learned is on disk
+                        self._checkpoint(before_the_end=True)
+                    self._hand_in()
             self._checkpoint()
 
     def _hear_global(self, skips: bool) -> Envelope:
@@ -371,9 +377,13 @@ class FedAvgScheduler(Scheduler):
             if envelope.round > self.current_round:  # an aggregator that came back sends older ones again
                 return envelope
 
-    def _contribute(self) -> None:
-        """A collaborator's part of a round, from the loaded global weights to the update that leaves."""
+    def _contribute(self) -> bool:
+        """A collaborator's part of a round after the global weights; whether it has something to hand in."""
         self._train()
+        return True
+
+    def _hand_in(self) -> None:
+        """What a collaborator's part of a round ends with: its update. The same again when it comes back."""
         self.session.mailbox.send(
             self.session.party.initiator,
             "update",

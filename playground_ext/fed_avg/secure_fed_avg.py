@@ -207,11 +207,12 @@ class SecureFedAvgScheduler(FedAvgScheduler):
 
     # -- a collaborator ---------------------------------------------------------------------------------------------
 
-    def _contribute(self) -> None:
+    def _contribute(self) -> bool:
         """Train, and add the result to the sum; if this party is late it is left out until the next round."""
         if self.session.replays and RoundMemory(self._memory_folder, self.current_round).text("secret") is None:
             logger.warning("the keys of that round are forgotten, as they should be: only the training runs again")
-            return self._train()
+            self._train()
+            return False
         secret = self._round_secret()
         self._send_up("keys", bytes(secret.public))
         roster = self._hear_roster()
@@ -231,7 +232,12 @@ class SecureFedAvgScheduler(FedAvgScheduler):
             return self._left_out("weights")
         # of each owner one secret, never both
         pieces = [held.own_mask if owner in survivors else held.mask_key for owner, held in shares.items()]
-        self._send_up("reveal", b"".join(pieces))
+        RoundMemory(self._memory_folder, self.current_round).keep("reveal", b"".join(pieces).hex())
+        return True
+
+    def _hand_in(self) -> None:
+        pieces = RoundMemory(self._memory_folder, self.current_round).text("reveal") or ""
+        self._send_up("reveal", bytes.fromhex(pieces))
 
     def _hear_roster(self) -> dict[str, PublicKeys]:
         envelope = self._hear("roster")
@@ -254,8 +260,10 @@ class SecureFedAvgScheduler(FedAvgScheduler):
             self.session.party.initiator, kind, round=self.current_round, timeout=2 * self._round_timeout()
         )
 
-    def _left_out(self, what: str) -> None:
+    def _left_out(self, what: str) -> bool:
+        """Nothing to hand in."""
         logger.warning("my %s came too late; round %d goes on without me", what, self.current_round)
+        return False
 
     # -- both -------------------------------------------------------------------------------------------------------
 

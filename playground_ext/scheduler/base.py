@@ -332,8 +332,14 @@ class Scheduler(ABC):
         restore_rng(state["rng"])
         logger.info("going on after round %d, from its checkpoint", self.current_round)
 
-    def _checkpoint(self) -> list[tuple[str, str, int]]:
-        """Make the end of `current_round` durable; `_restore` gets the same. Returns what `Session.checkpoint` does."""
+    def _has_reported(self, round: int) -> bool:
+        return bool(self._reports) and self._reports[-1].round >= round
+
+    def _checkpoint(self, *, before_the_end: bool = False) -> list[tuple[str, str, int]]:
+        """Make the end of `current_round` durable; `_restore` gets the same. Returns what `Session.checkpoint` does.
+
+        `before_the_end`: all but this party's last message of the round is done; the round has no report yet.
+        """
         own = self.checkpoint_state()
         common = {
             "rng": capture_rng(),
@@ -342,7 +348,8 @@ class Scheduler(ABC):
             "metric_sets": self._metric_sets.counts(),
             "own": None if own is None else dict(own),
         }
-        return self.session.checkpoint(self.current_round, {**common, **self._state()})
+        state = {**common, **self._state()}
+        return self.session.checkpoint(self.current_round, state, before_the_end=before_the_end)
 
     def _state(self) -> Mapping[str, Any]:
         """What a round of this algorithm starts from, as tensors, numbers, strings and containers of them."""

@@ -126,14 +126,16 @@ class Farewell:
 def wait_for_last_lines(parties: Collection[str], watch: Watch, logs: LogSession) -> None:
     """Until the last line of every live party among these has been shown, at most LAST_LINES seconds."""
     deadline = time.monotonic() + LAST_LINES
-    joined = {party: s for party, s in watch.statuses.items() if s.hello and (s.failure or not s.lost)}
-    statuses = {party: joined[party] for party in parties if party in joined}
+    joined = [party for party, s in watch.statuses.items() if s.hello and (s.failure or not s.lost)]
+    awaited = [party for party in parties if party in joined]
 
     def said_all() -> bool:
-        return all(status.ended or status.failure for status in statuses.values())
+        said = (watch.statuses[party] for party in awaited)  # one that comes back has another status
+        return all(status.ended or status.failure or status.lost for status in said)
 
     with contextlib.suppress(PlaygroundError):  # one of them died or failed: its lines until then are shown
         watch.wait_until(said_all, LAST_LINES)
+    statuses = {party: watch.statuses[party] for party in awaited}
     last = {
         party: int((status.ended or status.failure or {}).get("last_line") or 0) for party, status in statuses.items()
     }

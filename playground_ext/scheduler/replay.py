@@ -176,7 +176,9 @@ class ReplaySession(Session):
     def user_code(self, state: str, round: int | None = None) -> Iterator[None]:
         yield
 
-    def checkpoint(self, round: int, state: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    def checkpoint(
+        self, round: int, state: Mapping[str, Any], *, before_the_end: bool = False
+    ) -> list[tuple[str, str, int]]:
         """Nothing is written: the recorded run stays as it was."""
         return []
 

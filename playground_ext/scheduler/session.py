@@ -273,14 +273,19 @@ class Session:
         with self.watch.interruptible():
             yield
 
-    def checkpoint(self, round: int, state: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    def checkpoint(
+        self, round: int, state: Mapping[str, Any], *, before_the_end: bool = False
+    ) -> list[tuple[str, str, int]]:
         """Make a round durable, and acknowledge what the checkpoint before it had received.
 
+        `before_the_end`: only make it durable; another one of the same round follows.
         Returns (sender, kind, round) of messages that came when their round was over, and are dropped.
         """
         cursors = {peer: list(cursor) for peer, cursor in self.mailbox.taken.items()}
         with around(lambda: f"checkpoint round {round}"):
             self.checkpoints.save(round, {**state, "round": round, "cursors": cursors})
+        if before_the_end:
+            return []
         self.watch.checkpoint = round
         self.watch.post("ack", {"cursors": self._cursors_saved, "checkpoint": round})
         self._cursors_saved = self.mailbox.taken

@@ -22,7 +22,9 @@ HERE = Path(__file__).parent
 
 PARTIES = {
     "fed_avg": ("aggregator", "collaborator-1", "collaborator-2"),
+    "fed_avg_quorum": ("aggregator", "collaborator-1", "collaborator-2"),
     "fed_sgd": ("aggregator", "collaborator-1", "collaborator-2"),
+    "secure_fed_avg": ("aggregator", "collaborator-1", "collaborator-2"),
     "hetero_nn": ("host", "collaborator-1"),
     "psi_ecdh": ("initiator", "collaborator-1", "collaborator-2"),
     "psi_rsa": ("initiator", "collaborator-1"),

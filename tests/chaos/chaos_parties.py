@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from playground_ext import mock_context
 from playground_ext.bus import mailbox, steps
 from playground_ext.errors import PlaygroundError
-from playground_ext.fed_avg import FedAvgScheduler, FedSGDScheduler
+from playground_ext.fed_avg import FedAvgScheduler, FedSGDScheduler, SecureFedAvgScheduler
 from playground_ext.hetero_nn import HeteroNNCollaboratorScheduler, HeteroNNHostScheduler
 from playground_ext.party import voice
 from playground_ext.psi.scheduler import (
@@ -154,6 +154,10 @@ class Avg(_Small, FedAvgScheduler):
     width = 2048  # 99 KB of weights: payloads that do not fit into a stream entry
 
 
+class Secure(_Small, SecureFedAvgScheduler):
+    pass
+
+
 class SGD(_Small, FedSGDScheduler):
     def batch_size(self, samples: int) -> int:
         return samples
@@ -161,6 +165,15 @@ class SGD(_Small, FedSGDScheduler):
 
 def fed_avg(party: str, options: dict[str, Any]) -> Scheduler:
     return Avg(**{"max_rounds": 3, "log_rounds": 1, **PATIENCE, **options})
+
+
+def fed_avg_quorum(party: str, options: dict[str, Any]) -> Scheduler:
+    """Rounds may be skipped; whoever is lost is waited for all the same, so that the model is defined."""
+    return fed_avg(party, {"quorum": 2, **options})
+
+
+def secure_fed_avg(party: str, options: dict[str, Any]) -> Scheduler:
+    return Secure(**{"max_rounds": 3, "log_rounds": 1, "t": 2, **PATIENCE, **options})
 
 
 def fed_sgd(party: str, options: dict[str, Any]) -> Scheduler:
@@ -262,4 +275,12 @@ def psi_rsa(party: str, options: dict[str, Any]) -> Scheduler:
     return side(_ids(party), **PATIENCE)
 
 
-SCENARIOS = {"fed_avg": fed_avg, "fed_sgd": fed_sgd, "hetero_nn": hetero_nn, "psi_ecdh": psi_ecdh, "psi_rsa": psi_rsa}
+SCENARIOS = {
+    "fed_avg": fed_avg,
+    "fed_avg_quorum": fed_avg_quorum,
+    "fed_sgd": fed_sgd,
+    "secure_fed_avg": secure_fed_avg,
+    "hetero_nn": hetero_nn,
+    "psi_ecdh": psi_ecdh,
+    "psi_rsa": psi_rsa,
+}

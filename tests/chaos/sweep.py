@@ -89,12 +89,12 @@ def table(outcomes: Iterable[Outcome]) -> str:
         key = (outcome.scenario, outcome.strike.target, role, kind_of(outcome.step))
         tried[key] += 1
         survived[key] += not outcome.problem
-    lines = [f"{'algorithm':<10} {'killed':<7} {'at a step of':<13} {'step':<20} survived"]
+    lines = [f"{'algorithm':<14} {'killed':<7} {'at a step of':<13} {'step':<20} survived"]
     for scenario, target, role, kind in sorted(tried):
         key = (scenario, target, role, kind)
         mark = "" if survived[key] == tried[key] else "   <--"
         killed = "server" if target == "server" else "itself"
-        lines.append(f"{scenario:<10} {killed:<7} {role:<13} {kind:<20} {survived[key]:>3} of {tried[key]}{mark}")
+        lines.append(f"{scenario:<14} {killed:<7} {role:<13} {kind:<20} {survived[key]:>3} of {tried[key]}{mark}")
     return "\n".join(lines)
 
 

@@ -9,6 +9,8 @@ import time
 import pytest
 from battlefield import difference
 
+from playground_ext.scheduler.farewell import LAST_LINES
+
 
 @pytest.mark.parametrize("party", ["aggregator", "collaborator-1"])
 def test_a_party_that_stands_still_for_a_while_changes_nothing(battlefield, undisturbed, until, party):
@@ -142,6 +144,18 @@ def test_who_missed_the_end_reads_it_although_another_that_missed_it_failed(batt
         field.start(party, again=True)
         assert field.join() == []
 
+    assert difference(undisturbed("fed_avg").answers, field.answers()) == "", field.evidence()
+
+
+def test_who_is_done_does_not_wait_for_the_former_life_of_one_that_came_back(battlefield, undisturbed):
+    field = battlefield()
+    at = undisturbed("fed_avg").steps["collaborator-1"].index("before receive global round 4") + 1
+    for party in field.nodes:
+        field.start(party, **({"at": at, "target": "party"} if party == "collaborator-1" else {}))
+    field.process("collaborator-1").join()
+    field.start("collaborator-1", again=True)
+
+    assert field.join(LAST_LINES - 2) == [], field.evidence()
     assert difference(undisturbed("fed_avg").answers, field.answers()) == "", field.evidence()
 
 

@@ -7,7 +7,15 @@ from federation_under_attack import Strike, play
 from sweep import plan, sample
 
 SEED = 7
-SHARES = {"fed_avg": 9, "hetero_nn": 7, "fed_sgd": 1, "psi_ecdh": 2, "psi_rsa": 1}
+SHARES = {
+    "fed_avg": 6,
+    "fed_avg_quorum": 2,
+    "secure_fed_avg": 2,
+    "fed_sgd": 1,
+    "hetero_nn": 6,
+    "psi_ecdh": 2,
+    "psi_rsa": 1,
+}
 CONTROLS = {"fed_avg": 2, "hetero_nn": 2, "psi_ecdh": 1}
 
 
