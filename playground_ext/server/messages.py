@@ -11,6 +11,7 @@ import msgspec
 from playground_ext.bus.connection import Connection
 from playground_ext.bus.envelope import Header, decode_header, parse_id
 from playground_ext.bus.keys import RunKeys
+from playground_ext.server.rounds import OUTSIDE
 from playground_ext.server.wire import Tensor
 
 __all__ = ["Envelope", "read_envelope"]
@@ -60,7 +61,7 @@ def read_envelope(
         incarnation=incarnation,
         number=number,
         kind=header.kind[:_MOST_NAME],
-        round=header.round,
+        round=OUTSIDE if header.meta.get("final") is True else header.round,  # the end has the number of the next one
         attempt=header.attempt,
         step=header.step[:_MOST_NAME],
         size=header.size,

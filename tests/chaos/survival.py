@@ -21,7 +21,9 @@ BEGIN, END = "<!-- survival table: made by tests/chaos/survival.py -->", "<!-- e
 
 NAMES = {
     "fed_avg": "FedAvg",
+    "fed_avg_quorum": "FedAvg with a quorum",
     "fed_sgd": "FedSGD",
+    "secure_fed_avg": "secure FedAvg",
     "hetero_nn": "hetero-NN",
     "psi_ecdh": "ECDH-PSI",
     "psi_rsa": "RSA-PSI",
