@@ -71,6 +71,11 @@ ROWS: list[tuple[str, str, list[str]]] = [
         ["test_nobody_waits_longer_than_the_repair_timeout"],
     ),
     (
+        "Several parties failed when they had missed only the end of the run",
+        "each reads the result when its notebook is run again",
+        ["test_who_missed_the_end_reads_it_although_another_that_missed_it_failed"],
+    ),
+    (
         "With `quorum`: a collaborator is too slow, dead, or sends NaN",
         "the round closes without it, and the result says so; a slow one takes part in the next round",
         [
