@@ -16,6 +16,7 @@ from torch import nn
 
 from playground_ext.bus.connection import Connection
 from playground_ext.bus.outgoing import Sender
+from playground_ext.scheduler import farewell
 
 __all__ = ["DEEDS"]
 
@@ -67,6 +68,10 @@ def misses_the_end(scheduler: Any) -> None:
         raise ValueError("no place for the model")
 
     scheduler._save_model = fail
+
+
+def waits_for_last_lines(scheduler: Any, seconds: float) -> None:
+    farewell.LAST_LINES = seconds
 
 
 def poisons(scheduler: Any, round: int, value: float) -> None:
@@ -162,6 +167,7 @@ DEEDS: dict[str, Callable[..., None]] = {
         says_when,
         raises,
         misses_the_end,
+        waits_for_last_lines,
         poisons,
         widens,
         clock_jumps,

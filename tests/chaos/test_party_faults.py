@@ -9,8 +9,6 @@ import time
 import pytest
 from battlefield import difference
 
-from playground_ext.scheduler.farewell import LAST_LINES
-
 
 @pytest.mark.parametrize("party", ["aggregator", "collaborator-1"])
 def test_a_party_that_stands_still_for_a_while_changes_nothing(battlefield, undisturbed, until, party):
@@ -151,11 +149,12 @@ def test_who_is_done_does_not_wait_for_the_former_life_of_one_that_came_back(bat
     field = battlefield()
     at = undisturbed("fed_avg").steps["collaborator-1"].index("before receive global round 4") + 1
     for party in field.nodes:
-        field.start(party, **({"at": at, "target": "party"} if party == "collaborator-1" else {}))
+        struck = {"at": at, "target": "party"} if party == "collaborator-1" else {}
+        field.start(party, deeds=[("waits_for_last_lines", 50)], **struck)
     field.process("collaborator-1").join()
     field.start("collaborator-1", again=True)
 
-    assert field.join(LAST_LINES - 2) == [], field.evidence()
+    assert field.join(30) == [], field.evidence()
     assert difference(undisturbed("fed_avg").answers, field.answers()) == "", field.evidence()
 
 
