@@ -236,6 +236,7 @@ class SecureFedAvgScheduler(FedAvgScheduler):
         return True
 
     def _hand_in(self) -> None:
+        """What takes the masks off the sum, from this party's private folder: it may come back between the two."""
         pieces = RoundMemory(self._memory_folder, self.current_round).text("reveal") or ""
         self._send_up("reveal", bytes.fromhex(pieces))
 

@@ -65,8 +65,7 @@ class Watch:
         self.policy = policy
         self.is_initiator = is_initiator
         self.running = False  # the rounds have begun
-        self.over = False  # they had ended when this party came back
-        self._before: dict[str, int] = {}  # incarnations of the others until then
+        self._before: dict[str, int] = {}  # incarnations of the others, if the rounds had ended when this one came back
         self.checkpoint: int | None = None  # the newest round that this party has on its disk
         self.incarnation = incarnation
         self._floors = dict(floors or {})
@@ -93,10 +92,19 @@ class Watch:
 
     # -- speaking ---------------------------------------------------------------------------------------------------
 
-    def start(self, hello: Mapping[str, Any], known: Mapping[str, tuple[int, dict[str, Any]]] | None = None) -> None:
-        """Say hello and begin to listen. `known`: who has joined before, with incarnation: long ago is trimmed."""
+    def start(
+        self,
+        hello: Mapping[str, Any],
+        known: Mapping[str, tuple[int, dict[str, Any]]] | None = None,
+        *,
+        over: bool = False,
+    ) -> None:
+        """Say hello and begin to listen. `known`: who has joined before, with incarnation: long ago is trimmed.
+
+        `over`: this party comes back to a run whose rounds have ended.
+        """
         for party, (incarnation, theirs) in (known or {}).items():
-            if self.over:
+            if over:
                 self._before[party] = incarnation
             if incarnation > self._floors.get(party, 0):
                 self.statuses[party] = PartyStatus(

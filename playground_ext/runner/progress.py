@@ -124,8 +124,8 @@ class Board:
 class Follower(threading.Thread):
     """Reads control, log and metrics streams of the task's runs from their beginning, until stopped.
 
-    A notebook may play the task several times; the newest run is the one whose streams are waited on, and what the
-    others still hold is read too, however short they were.
+    A notebook may play the task several times: every run that begins is read, however short it is; `keys` are those of
+    the newest.
 
     `on_log` gets log records in stream order, in batches. A server that goes away is asked again; the run's notebooks
     report it better than this thread could. `home`: the folder of the parties' folders, by which the run is found if

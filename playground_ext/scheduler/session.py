@@ -181,7 +181,7 @@ class Session:
             floors=self._lobby.floors(self.keys),
         )
         self._hello = hello
-        self.run_ended = self.watch.over = came_back and self._lobby.status(self.keys) == "ended"
+        self.run_ended = came_back and self._lobby.status(self.keys) == "ended"
         self._cleanup.callback(self.watch.stop)
         self.watch.running = came_back and self._lobby.status(self.keys) in ("running", "ended")
         self.watch.checkpoint = hello["checkpoint"]
@@ -207,7 +207,8 @@ class Session:
         self.metrics = Metrics(self.party.id, self.folder.results, self._publish_metrics)
         self._cleanup.callback(self.metrics.close)
         self._logs.publish(self.url, self.keys, self.party.nodes)
-        self.watch.start(hello, {p: m for p, m in self._lobby.members(self.keys).items() if p in self.party.peers})
+        known = {party: m for party, m in self._lobby.members(self.keys).items() if party in self.party.peers}
+        self.watch.start(hello, known, over=self.run_ended)
 
     def _unfinished(self) -> RunRecord | None:
         """The run that this party was last in, if it has not done its part of it."""
