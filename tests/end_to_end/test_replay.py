@@ -6,9 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
 from sandbox import Sandbox
 
 CLI = [sys.executable, "-m", "playground_ext.runner"]
@@ -61,6 +64,41 @@ def test_changed_code_is_seen_in_the_comparison(finished: Sandbox) -> None:
     assert "NOT equal, the largest difference is" in said
 
 
+def test_a_breakpoint_stops_the_training_of_the_round_again(finished: Sandbox) -> None:
+    """Set and hit by the debug protocol that JupyterLab and VS Code speak, with the recorded values to look at."""
+    assert _cli(finished, "replay", "kept", "--party", "collaborator-1", "--round", "2").returncode == 0
+    path = _runs(finished) / "kept" / "replay-collaborator-1-round-2.ipynb"
+    codes = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    at = next(index for index, code in enumerate(codes) if "def train_an_epoch" in code)
+    line = 1 + next(number for number, text in enumerate(codes[at].splitlines()) if ".backward()" in text)
+    manager = KernelManager(kernel_name="playground-collaborator")
+    manager.start_kernel(cwd=str(path.parent), env=finished.environment)
+    client = manager.client()
+    try:
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        for code in codes[:at]:  # a debugger makes imports slow
+            client.execute_interactive(code, timeout=60, output_hook=lambda message: None)
+        debugger = _Debugger(client)
+        debugger.ask("initialize", clientID="test", adapterID="", pathFormat="path", linesStartAt1=True)
+        debugger.ask("attach")
+        there = debugger.ask("dumpCell", code=codes[at])["sourcePath"]
+        debugger.ask("setBreakpoints", source={"path": there}, breakpoints=[{"line": line}], sourceModified=False)
+        debugger.ask("configurationDone")
+        for code in codes[at:]:
+            client.execute(code)
+        thread = debugger.wait_for("stopped")["threadId"]
+        frame = debugger.ask("stackTrace", threadId=thread)["stackFrames"][0]
+        value = debugger.ask("evaluate", expression="self.current_round", frameId=frame["id"], context="hover")
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
+
+    assert (frame["name"].rsplit(".", 1)[-1], frame["line"]) == ("train_an_epoch", line)
+    assert value["result"] == "2"
+
+
 def test_the_recorded_run_stays_as_it_was(finished: Sandbox) -> None:
     party = _runs(finished) / "kept" / "parties" / "kept" / "collaborator-1"
     before = {path: path.stat().st_mtime_ns for path in party.rglob("*") if path.is_file()}
@@ -103,3 +141,29 @@ def _cli(sandbox: Sandbox, *arguments: str, **environment: str) -> subprocess.Co
         text=True,
         timeout=170,
     )
+
+
+class _Debugger:
+    """Speaks to a kernel's debugger, as front ends do."""
+
+    def __init__(self, client: BlockingKernelClient) -> None:
+        self._client = client
+        self._asked = 0
+
+    def ask(self, command: str, **arguments: object) -> dict[str, Any]:
+        """The body of the answer."""
+        self._asked += 1
+        content = {"type": "request", "seq": self._asked, "command": command, "arguments": arguments}
+        message = self._client.session.msg("debug_request", content)
+        self._client.control_channel.send(message)
+        while (reply := self._client.get_control_msg(timeout=60))["parent_header"]["msg_id"] != message["msg_id"]:
+            pass
+        assert reply["content"]["success"], reply["content"]
+        return dict(reply["content"].get("body") or {})
+
+    def wait_for(self, event: str) -> dict[str, Any]:
+        while True:
+            content = self._client.get_iopub_msg(timeout=60)["content"]
+            assert content.get("ename") is None, content
+            if content.get("event") == event:
+                return dict(content["body"])
