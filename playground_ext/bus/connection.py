@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ __all__ = ["CHUNK_BYTES", "Buffer", "Connection", "mask_password"]
 CHUNK_BYTES = 4 << 20  # bytes of a payload under one key
 GETS_IN_FLIGHT = 2  # chunks asked for and not yet read; servers that copy replies hold this many for every reader
 _READ_BYTES = 1 << 16  # in one go
+_CAN_SPIN = hasattr(os, "sched_yield") and hasattr(socket, "MSG_DONTWAIT")  # not on Windows
 _INCOMPLETE = object()  # what a reader gives before a reply has come completely
 
 _open: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -38,7 +40,8 @@ class Connection:
     an error the next command connects again by itself, or call `reconnect` to know at once.
 
     `name` is shown by `CLIENT LIST`. `timeout`: seconds of silence after which the server counts as gone; longer than
-    any BLOCK.
+    any BLOCK. `spin`: seconds for which `call` looks out for a reply before it sleeps, leaving the processor to whoever
+    else wants it; being woken takes longer than most replies. For a thread on which others wait.
 
     Raises:
         ConfigError: `url` is not the address of a server.
@@ -47,9 +50,10 @@ class Connection:
 
     client: redis.Redis
 
-    def __init__(self, url: str, *, name: str = "", timeout: float = 15.0) -> None:
+    def __init__(self, url: str, *, name: str = "", timeout: float = 15.0, spin: float = 0.0) -> None:
         self.url = url
         self._timeout = timeout
+        self._spin = spin
         self.client: Client = open_client(url, name=name, timeout=timeout)
         self._reader = _reply_reader()
         self._buffer = bytearray(_READ_BYTES)
@@ -72,7 +76,7 @@ class Connection:
             sock.sendall(b"".join([hiredis.pack_command(command) for command in commands]))  # type: ignore[arg-type]
             for _ in commands:
                 while (reply := reader.gets()) is _INCOMPLETE:
-                    if not (count := sock.recv_into(buffer)):
+                    if not (count := self._receive(sock, buffer)):
                         raise redis.ConnectionError("the server has closed the connection")
                     reader.feed(buffer, 0, count)  # type: ignore[arg-type]
                 if isinstance(reply, redis.ConnectionError):  # the server does not talk to us at all
@@ -196,6 +200,17 @@ class Connection:
         if sock.gettimeout() is not None:  # redis-py has just connected, or looked for something to read
             blocking(sock, self._timeout)
         return sock
+
+    def _receive(self, sock: socket.socket, buffer: bytearray) -> int:
+        """Whatever has come of a reply, at least a byte; 0 at the end of the connection."""
+        if self._spin and _CAN_SPIN and not isinstance(sock, ssl.SSLSocket):
+            until = time.perf_counter() + self._spin
+            while time.perf_counter() < until:
+                try:
+                    return sock.recv_into(buffer, 0, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    os.sched_yield()
+        return sock.recv_into(buffer)
 
     @contextmanager
     def _borrowed_socket(self) -> Iterator[socket.socket]:

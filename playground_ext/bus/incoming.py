@@ -6,9 +6,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Sequence
 
-import numpy as np
-
-from playground_ext.bus.connection import CHUNK_BYTES, Connection
+from playground_ext.bus.connection import Connection
 from playground_ext.bus.envelope import (
     INLINE_BYTES,
     Buffer,
@@ -19,6 +17,7 @@ from playground_ext.bus.envelope import (
     parse_id,
 )
 from playground_ext.bus.keys import ALL, RunKeys
+from playground_ext.bus.payloads import Payloads, Place
 from playground_ext.bus.streams import read
 from playground_ext.errors import ProtocolError
 
@@ -32,9 +31,16 @@ class Receiver:
     """Reads one party's inboxes; used by one thread."""
 
     def __init__(
-        self, connection: Connection, keys: RunKeys, me: str, peers: Sequence[str], kinds: Collection[str]
+        self,
+        connection: Connection,
+        payloads: Payloads,
+        keys: RunKeys,
+        me: str,
+        peers: Sequence[str],
+        kinds: Collection[str],
     ) -> None:
         self._connection = connection
+        self._payloads = payloads
         self._keys = keys
         self._me = me
         self._kinds = frozenset(kinds)
@@ -44,7 +50,7 @@ class Receiver:
         self._waiting: dict[str, deque[tuple[int, int, Header, bytes]]] = {peer: deque() for peer in peers}
         self.received_bytes: dict[str, int] = {}  # sender -> payload bytes
         self.arrivals: deque[tuple[str, str, float]] = deque(maxlen=_ARRIVALS)  # sender, id, seconds since 1970
-        self.incomplete: set[str] = set()  # senders whose payload the server does not hold (any more)
+        self.incomplete: set[str] = set()  # senders whose payload is not there (any more)
 
     def pump(self, block: float) -> int:
         """Read what has come, waiting at most `block` seconds for the first entry. Returns the number of messages."""
@@ -166,16 +172,13 @@ class Receiver:
                 waiting[index] = entry
 
     def _payload(self, sender: str, incarnation: int, header: Header, inline: bytes) -> Buffer | None:
-        """Bytes as long as announced and with the announced checksum; None until the server holds all of them."""
+        """Bytes as long as announced and with the announced checksum; None until all of them are there."""
         pointer = header.pointer
-        payload: Buffer = inline
+        payload: Buffer | None = inline
         if pointer is not None:
-            count = -(-pointer.size // CHUNK_BYTES)
-            keys = [self._keys.chunk(pointer.to, sender, incarnation, pointer.seq, index) for index in range(count)]
-            if not self._all_there(sender, header, keys):
-                return None
-            payload = np.empty(pointer.size, dtype=np.uint8).data
-            self._connection.fetch(keys, payload)
+            payload = self._payloads.load(Place(pointer.to, sender, incarnation, pointer.seq, pointer.size))
+        if payload is None:
+            return None
         if checksum([payload]) != header.xxh3:
             raise ProtocolError(
                 f"the payload of {sender}'s {header.kind!r} for round {header.round} is damaged (checksum differs)",
@@ -184,18 +187,3 @@ class Receiver:
                 next_step="run all parties again; if it happens again, look at the server and the network before it",
             )
         return payload
-
-    def _all_there(self, sender: str, header: Header, keys: list[str]) -> bool:
-        """Does the server hold the claimed bytes? Nothing is allocated on a sender's word alone.
-
-        A server that lost its data gets them again from the sender's outbox.
-        """
-        held = sum(self._connection.ask(*[("STRLEN", key) for key in keys]))
-        if held > header.size:
-            raise ProtocolError(
-                f"{sender}'s {header.kind!r} for round {header.round} points to {header.size:,} bytes; "
-                f"the server holds {held:,}",
-                party=sender,
-                round=header.round,
-            )
-        return bool(held == header.size)

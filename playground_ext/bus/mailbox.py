@@ -17,6 +17,7 @@ from playground_ext.bus.envelope import Buffer, Envelope, Outgoing, total_bytes
 from playground_ext.bus.incoming import Receiver
 from playground_ext.bus.keys import RunKeys
 from playground_ext.bus.outgoing import Outbox, Sender, server_full
+from playground_ext.bus.payloads import Payloads
 from playground_ext.bus.steps import around
 from playground_ext.errors import ReceiveTimeout, ServerFull, ServerUnreachable
 
@@ -24,6 +25,7 @@ __all__ = ["Guard", "Mailbox", "Recorder"]
 
 _Result = TypeVar("_Result")
 _SLICE = 0.25  # seconds a blocking read lasts before the guard is asked again
+_SPIN = 0.0002  # seconds to look out for a message before sleeping; longer than a fast peer takes to answer
 _RECONNECT = 60.0  # seconds to wait for a server that went away
 
 
@@ -74,15 +76,16 @@ class Mailbox:
         on_reconnect: Callable[[Connection], None] | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        self._connection = Connection(url, name=f"{keys.task}:{me}:data")
+        self._connection = Connection(url, name=f"{keys.task}:{me}:data", spin=_SPIN)
         self._keys = keys
         self._me = me
         self._guard = guard
         self._on_reconnect = on_reconnect
         self._outbox = outbox
         self._recorder = recorder
-        self._sender = Sender(self._connection, keys, me, incarnation, outbox)
-        self._receiver = Receiver(self._connection, keys, me, peers, kinds)
+        self._payloads = Payloads(self._connection, keys)
+        self._sender = Sender(self._connection, self._payloads, keys, me, incarnation, outbox)
+        self._receiver = Receiver(self._connection, self._payloads, keys, me, peers, kinds)
         self.waited = 0.0  # seconds spent waiting for other parties
         self.transferred = 0.0  # seconds spent moving bytes to and from the server
 
@@ -121,6 +124,14 @@ class Mailbox:
             lambda: self._sender.withdraw(lambda sent: sent.kind == kind and sent.round < before_round),
             deadline=_deadline(_RECONNECT),
         )
+
+    def withdraw_all(self) -> None:
+        """Everybody has what this party has sent.
+
+        Raises:
+            ServerError: the server cannot be told.
+        """
+        self._sender.withdraw(lambda sent: True)
 
     def acknowledged(self, receiver: str, incarnation: int, seq: int) -> None:
         """See Sender.acknowledged; may be called by any thread."""
@@ -272,6 +283,7 @@ class Mailbox:
 
     def close(self) -> None:
         self._connection.close()
+        self._payloads.close()
         self._outbox.close()
 
     def _timeout(self, missing: Sequence[str], kind: str, round: int | None, waited: float) -> ReceiveTimeout:
@@ -287,7 +299,7 @@ class Mailbox:
 
     def _explain_silence(self, party: str) -> str:
         if party in self._receiver.incomplete:
-            return "it announced the message, but the server does not hold its payload"
+            return "it announced the message, but its payload is not there"
         return self._guard.last_word(party)
 
     def _wait(self, seconds: float, deadline: float) -> None:

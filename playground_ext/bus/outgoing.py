@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from playground_ext.bus.connection import CHUNK_BYTES, Connection
+from playground_ext.bus.connection import Connection
 from playground_ext.bus.envelope import (
     INLINE_BYTES,
     Buffer,
@@ -16,9 +16,9 @@ from playground_ext.bus.envelope import (
     checksum,
     encode_header,
     parse_id,
-    total_bytes,
 )
 from playground_ext.bus.keys import ALL, RunKeys
+from playground_ext.bus.payloads import Payloads, Place
 from playground_ext.bus.streams import last_id
 from playground_ext.errors import PartyReplaced, ProtocolError, ServerError, ServerFull
 
@@ -58,8 +58,11 @@ class Outbox(Protocol):
 class Sender:
     """Sends one party's messages; used by one thread, except `acknowledged`."""
 
-    def __init__(self, connection: Connection, keys: RunKeys, me: str, incarnation: int, outbox: Outbox) -> None:
+    def __init__(
+        self, connection: Connection, payloads: Payloads, keys: RunKeys, me: str, incarnation: int, outbox: Outbox
+    ) -> None:
         self._connection = connection
+        self._payloads = payloads
         self._keys = keys
         self._me = me
         self._incarnation = incarnation
@@ -118,7 +121,7 @@ class Sender:
         for outgoing in self._outbox:
             self._transmit(outgoing, self._outbox.payload(outgoing))
             if outgoing.size > INLINE_BYTES and self._incarnation > 1:
-                self._connection.client.unlink(*self._chunk_keys(outgoing, self._incarnation - 1))
+                self._payloads.drop([self._place(outgoing)._replace(incarnation=self._incarnation - 1)])
         return len(self._pending_receivers())
 
     def withdraw(self, outdated: Callable[[Outgoing], bool]) -> None:
@@ -133,7 +136,7 @@ class Sender:
                 self._acks_changed = True
 
     def release(self) -> None:
-        """Free what every receiver has acknowledged: chunks and outbox files; stream entries go with the next one."""
+        """Free what every receiver has acknowledged: payloads and outbox files; stream entries go with the next one."""
         with self._acks_lock:
             if not self._acks_changed:
                 return
@@ -147,9 +150,7 @@ class Sender:
         self._drop(done)
 
     def _drop(self, done: Sequence[Outgoing]) -> None:
-        chunks = [key for outgoing in done if outgoing.size > INLINE_BYTES for key in self._chunk_keys(outgoing)]
-        if chunks:
-            self._connection.ask(("UNLINK", *chunks))
+        self._payloads.drop([self._place(outgoing) for outgoing in done if outgoing.size > INLINE_BYTES])
         for outgoing in done:
             self._outbox.discard(outgoing.seq)
 
@@ -171,8 +172,9 @@ class Sender:
         inline: tuple[bytes, ...] = ()
         pointer = None
         if outgoing.size > INLINE_BYTES:
-            pointer = Pointer(self._chunk_receiver(outgoing), outgoing.seq, outgoing.size, outgoing.xxh3)
-            self._connection.store(zip(self._chunk_keys(outgoing), _chunked(pieces), strict=True))
+            place = self._place(outgoing)
+            pointer = Pointer(place.receiver, place.seq, place.size, outgoing.xxh3)
+            self._payloads.store(place, pieces)
         elif outgoing.size:
             inline = (b"p", b"".join(pieces))
         header = encode_header(
@@ -239,14 +241,9 @@ class Sender:
             raise replaced(self._me)
         return seq if incarnation == self._incarnation else 0
 
-    @staticmethod
-    def _chunk_receiver(outgoing: Outgoing) -> str:
-        return outgoing.receivers[0] if len(outgoing.receivers) == 1 else ALL
-
-    def _chunk_keys(self, outgoing: Outgoing, incarnation: int | None = None) -> list[str]:
-        to, count = self._chunk_receiver(outgoing), -(-outgoing.size // CHUNK_BYTES)
-        of = self._incarnation if incarnation is None else incarnation
-        return [self._keys.chunk(to, self._me, of, outgoing.seq, index) for index in range(count)]
+    def _place(self, outgoing: Outgoing) -> Place:
+        to = outgoing.receivers[0] if len(outgoing.receivers) == 1 else ALL
+        return Place(to, self._me, self._incarnation, outgoing.seq, outgoing.size)
 
 
 def replaced(me: str) -> PartyReplaced:
@@ -264,20 +261,3 @@ def server_full(me: str, slowest: str | None) -> ServerFull:
         party=me,
         next_step="raise the server's `maxmemory`, or see why that party is slow",
     )
-
-
-def _chunked(pieces: Iterable[Buffer]) -> Iterator[list[Buffer]]:
-    """Cut the concatenation of the pieces into chunks of CHUNK_BYTES without copying."""
-    chunk: list[Buffer] = []
-    room = CHUNK_BYTES
-    for piece in pieces:
-        view = memoryview(piece).cast("B")
-        while view.nbytes:
-            part, view = view[:room], view[room:]
-            chunk.append(part)
-            room -= part.nbytes
-            if not room:
-                yield chunk
-                chunk, room = [], CHUNK_BYTES
-    if total_bytes(chunk):
-        yield chunk

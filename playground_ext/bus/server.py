@@ -16,6 +16,7 @@ from typing import Self
 from urllib.parse import quote
 
 from playground_ext.bus.connection import Connection
+from playground_ext.bus.payload_files import FOLDER as PAYLOADS
 from playground_ext.bus.private_folder import PrivateFolder
 from playground_ext.bus.server_program import configuration, default_max_memory, find_binary, launch_command
 from playground_ext.errors import ConfigError, ServerError
@@ -86,7 +87,7 @@ class EmbeddedServer:
 
     @property
     def folder(self) -> Path:
-        """Its private folder: socket `s`, `server.conf`, `log`."""
+        """Its private folder: socket `s`, `server.conf`, `log`; payloads below `p`, if everybody uses the socket."""
         if self._folder is None:
             raise ServerError("the server is not running", next_step="call start(), or use it as a context manager")
         return self._folder.path
@@ -120,6 +121,8 @@ class EmbeddedServer:
                     f"the path {self.folder / 's'} is too long for a socket (over {SOCKET_PATH_LIMIT} bytes)",
                     next_step="set PLAYGROUND_RUNTIME to a shorter path on a local disk",
                 )
+            if self._wanted_port is None:
+                (self.folder / PAYLOADS).mkdir(mode=0o700)
             for attempts_left in reversed(range(PORT_ATTEMPTS)):
                 self._port = _free_port() if self._wanted_port == 0 else self._wanted_port or 0
                 if self._launch(binary, timeout):

@@ -15,7 +15,8 @@ import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from functools import cache
+from typing import NamedTuple, NoReturn
 
 import torch
 
@@ -83,8 +84,7 @@ _NATIVE_NAMES = {format.stored: name for name, format in _NATIVE.items() if name
 _DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in _FORMATS}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One stored tensor; `begin` and `end` are bytes after the header."""
 
     name: str
@@ -107,6 +107,7 @@ class Header:
         return self.entries[-1].end if self.entries else 0
 
 
+@cache
 def dtype_name(dtype: object) -> str:
     """torch.float32 -> "float32"."""
     return str(dtype).removeprefix("torch.")

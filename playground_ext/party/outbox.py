@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from playground_ext.bus.envelope import INLINE_BYTES, Buffer, Outgoing, checksum, total_bytes
+from playground_ext.bus.payload_files import write_all
 from playground_ext.errors import StorageError
 from playground_ext.party.disk import storage_error, sync_folder
 
@@ -29,7 +30,6 @@ __all__ = ["MemoryOutbox", "Outbox"]
 
 JOURNAL_BYTES = 4 << 20  # a longer journal is written anew when half of it is acknowledged
 _LENGTHS = struct.Struct("<QQ")
-_IOV_MAX = 512  # buffers for one writev call; the system's limit is 1024
 
 LogicalKey = tuple[tuple[str, ...], str, int, int, str]
 
@@ -170,7 +170,7 @@ class Outbox(MemoryOutbox):
         try:
             if self._journal_end > max(JOURNAL_BYTES, 2 * self._live_bytes):
                 self._rewrite_journal()
-            _write_all(self._journal, buffers, self._journal_end)
+            write_all(self._journal, buffers, self._journal_end)
             if self._durable:
                 os.fdatasync(self._journal)
         except OSError as error:
@@ -185,7 +185,7 @@ class Outbox(MemoryOutbox):
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                _write_all(descriptor, _record(head, pieces), 0)
+                write_all(descriptor, _record(head, pieces), 0)
                 if self._durable:
                     os.fsync(descriptor)
             finally:
@@ -217,7 +217,7 @@ class Outbox(MemoryOutbox):
         end = 0
         for head, pieces in kept:
             buffers = _record(head, pieces)
-            _write_all(descriptor, buffers, end)
+            write_all(descriptor, buffers, end)
             end += total_bytes(buffers)
             self._offsets[head.seq] = end - head.size
         os.fsync(descriptor)
@@ -286,14 +286,3 @@ def _read_all(descriptor: int, size: int, offset: int) -> bytes:
         parts.append(part)
         size, offset = size - len(part), offset + len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _write_all(descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
-    pending = [memoryview(buffer).cast("B") for buffer in buffers if total_bytes([buffer])]
-    while pending:
-        written = os.pwritev(descriptor, pending[:_IOV_MAX], offset)
-        offset += written
-        while pending and written >= pending[0].nbytes:
-            written -= pending.pop(0).nbytes
-        if written:
-            pending[0] = pending[0][written:]

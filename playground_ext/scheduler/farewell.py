@@ -17,6 +17,7 @@ from playground_ext.errors import (
     PartyReplaced,
     PlaygroundError,
     RunReplaced,
+    ServerError,
     ServerUnreachable,
 )
 from playground_ext.logs.session import LogSession
@@ -55,6 +56,9 @@ class Farewell:
             self._end("completed", "ended")
             self._wait_for_laggards()
             wait_for_last_lines(self._party.peers, self._watch, self._logs)
+            if all(status.completed for status in self._watch.statuses.values()):
+                with contextlib.suppress(ServerError, redis.RedisError):  # one that is away keeps nothing
+                    self._mailbox.withdraw_all()
         elif isinstance(cause, CONSEQUENCES):
             logger.error("stopped: %s", cause.what)
             self._end("stopped", "failed")

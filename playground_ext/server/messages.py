@@ -11,6 +11,7 @@ import msgspec
 from playground_ext.bus.connection import Connection
 from playground_ext.bus.envelope import Header, decode_header, parse_id
 from playground_ext.bus.keys import RunKeys
+from playground_ext.bus.payloads import Payloads, Place
 from playground_ext.server.rounds import OUTSIDE
 from playground_ext.server.wire import Tensor
 
@@ -54,7 +55,7 @@ def read_envelope(
     incarnation, number = parse_id(entry_id, sender)
     header = decode_header(fields.get(b"h", b""), sender)
     inline = fields.get(b"p", b"")
-    head = _of_chunk(connection, keys, receiver, sender, incarnation, header) if header.pointer else _of_frame(inline)
+    head = _of_pointer(connection, keys, receiver, sender, incarnation, header) if header.pointer else _of_frame(inline)
     return Envelope(
         sender=sender,
         receiver=receiver,
@@ -76,22 +77,18 @@ def _of_frame(payload: bytes) -> bytes:
     return payload[_LENGTH : _LENGTH + length] if 0 < length <= min(_MOST_HEADER, len(payload) - _LENGTH) else b""
 
 
-def _of_chunk(
+def _of_pointer(
     connection: Connection, keys: RunKeys, receiver: str, sender: str, incarnation: int, header: Header
 ) -> bytes:
-    """The same of a payload in chunks: only those bytes are fetched. Empty if the chunk is gone already."""
+    """The same of a payload that lies elsewhere: only those bytes are fetched. Empty if it is gone already."""
     pointer = header.pointer
     if pointer is None or pointer.to not in (receiver, "all"):
         return b""
-    key = keys.chunk(pointer.to, sender, incarnation, pointer.seq, 0)
-    (prefix,) = connection.call(("GETRANGE", key, 0, _LENGTH - 1))
-    if not isinstance(prefix, bytes) or len(prefix) < _LENGTH:
-        return b""
+    payloads = Payloads(connection, keys)
+    place = Place(pointer.to, sender, incarnation, pointer.seq, pointer.size)
+    prefix = payloads.peek(place, 0, _LENGTH)
     length = int.from_bytes(prefix, "little")
-    if not 0 < length <= _MOST_HEADER:
-        return b""
-    (head,) = connection.call(("GETRANGE", key, _LENGTH, _LENGTH + length - 1))
-    return head if isinstance(head, bytes) else b""
+    return payloads.peek(place, _LENGTH, length) if len(prefix) == _LENGTH and 0 < length <= _MOST_HEADER else b""
 
 
 def _tensors(head: bytes, size: int) -> list[Tensor] | None:

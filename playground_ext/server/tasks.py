@@ -9,6 +9,7 @@ import redis
 from playground_ext import settings
 from playground_ext.bus.connection import Connection
 from playground_ext.bus.keys import TASKS, TaskKeys
+from playground_ext.bus.payload_files import PayloadFiles
 from playground_ext.errors import PlaygroundError
 from playground_ext.runner.cleaning import Choice, remove
 from playground_ext.runner.history import Record
@@ -166,6 +167,8 @@ def _erase(hub: Hub, task: str) -> bool:
             for key in client.scan_iter(match=f"{prefix}*", count=1000):
                 client.unlink(key)
                 known = True
+        if payloads := PayloadFiles.beside(url, task):
+            payloads.remove()
     except (PlaygroundError, redis.RedisError):
         return False  # a server that is away keeps nothing
     return known

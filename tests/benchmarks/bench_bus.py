@@ -3,7 +3,8 @@
     python tests/benchmarks/bench_bus.py
 
 The baseline receives into a fresh buffer, because a state dict that was received belongs to the receiver. Every size is
-shown twice: the bus alone, with what was sent kept in memory; and as parties run it, with the outbox on disk, fsynced.
+shown three times: the bus alone, with what was sent kept in memory; the same with payloads in chunks on the server, as
+over TCP, instead of in files beside its socket; and as parties run it, with the outbox on disk, fsynced.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from measure import interleaved, table
 from playground_ext.bus.connection import Connection
 from playground_ext.bus.keys import RunKeys
 from playground_ext.bus.mailbox import Mailbox
+from playground_ext.bus.payload_files import FOLDER, PayloadFiles
 from playground_ext.bus.server import EmbeddedServer
 from playground_ext.bus.tensors import decode, encode
 from playground_ext.party.outbox import MemoryOutbox, Outbox
@@ -89,6 +91,9 @@ def time_mailbox(server: EmbeddedServer, size: str, durable: bool) -> float:
             seconds.append(time.perf_counter() - started)
             box.acknowledged("bob", 1, trip)
         process.join()
+        box.close()
+    if files := PayloadFiles.beside(server.url, KEYS.task):
+        files.remove()
     return statistics.median(seconds[3:])
 
 
@@ -157,14 +162,23 @@ def time_streams(server: EmbeddedServer) -> float:
 
 
 def broadcast_memory(server: EmbeddedServer, receivers: int = 16, size: int = 10_000_000) -> float:
-    """How much the server's memory grows, in payloads."""
+    """How much the server's memory and the files beside its socket grow, in payloads."""
     Connection(server.url).client.flushall()
     names = [f"party-{n}" for n in range(receivers)]
+    if files := PayloadFiles.beside(server.url, KEYS.task):
+        files.remove()
     outbox = MemoryOutbox()
     box = Mailbox(server.url, KEYS, "alice", names, incarnation=1, outbox=outbox, guard=NoGuard(), kinds=("ping",))
-    before = server.memory()
+    before = server.memory() + files_of(server)
     box.send(names, "ping", encode(state_dict(size)), round=1)
-    return (server.memory() - before) / size
+    after = server.memory() + files_of(server)
+    box.close()
+    return (after - before) / size
+
+
+def files_of(server: EmbeddedServer) -> int:
+    """Bytes in the files beside its socket."""
+    return sum(path.stat().st_size for path in (server.folder / FOLDER).rglob("*") if path.is_file())
 
 
 def _fork(target: Any, *arguments: Any) -> Any:
@@ -176,23 +190,29 @@ def _fork(target: Any, *arguments: Any) -> Any:
 def main() -> None:
     torch.set_num_threads(1)
     rows = []
-    with EmbeddedServer() as server:
+    with EmbeddedServer() as server, EmbeddedServer() as without_files:
+        (without_files.folder / FOLDER).rmdir()
         for size in SIZES:
             medians = interleaved(
                 {
                     "raw": lambda size=size: time_raw(size),  # type: ignore[misc]
                     "bus": lambda size=size: time_mailbox(server, size, False),  # type: ignore[misc]
+                    "chunks": lambda size=size: time_mailbox(without_files, size, False),  # type: ignore[misc]
                     "durable": lambda size=size: time_mailbox(server, size, True),  # type: ignore[misc]
                 }
             )
-            raw, bus, durable = (medians[side] * 1000 for side in ("raw", "bus", "durable"))
+            raw, bus, chunks, durable = (medians[side] * 1000 for side in ("raw", "bus", "chunks", "durable"))
             goal = {"5 KB": "at most 0.35 ms", "10 MB": "at most 2.0", "100 MB": "at most 2.5"}[size]
             rows.append((f"{size} round trip", f"{bus:.3f} ms", f"{bus / raw:.2f} x raw socket ({raw:.3f} ms)", goal))
+            if SIZES[size] > SMALL:
+                through = f"{chunks / raw:.2f} x raw socket"
+                rows.append((f"{size}, through the server", f"{chunks:.3f} ms", through, "-"))
             rows.append((f"{size}, kept on disk", f"{durable:.3f} ms", f"{durable / raw:.2f} x raw socket", "-"))
         bare = interleaved({"bare": lambda: time_streams(server)})["bare"] * 1000
         rows.append(("5 KB, bare XADD and XREAD", f"{bare:.3f} ms", "the same without the bus", "-"))
-        growth = statistics.median(broadcast_memory(server) for _ in range(3))
-    rows.append(("10 MB to 16 receivers", f"{growth:.2f} x payload", "server memory", "at most 1.5"))
+        for where, asked in (("", server), (", through the server", without_files)):
+            growth = statistics.median(broadcast_memory(asked) for _ in range(3))
+            rows.append((f"10 MB to 16 receivers{where}", f"{growth:.2f} x payload", "memory and files", "at most 1.5"))
     table("bus: two processes over the unix socket of the embedded server, medians of 5 interleaved repetitions", rows)
 
 

@@ -1,4 +1,7 @@
-"""Two parties' mailboxes on a real server; the parties are threads or processes."""
+"""Two parties' mailboxes on a real server; the parties are threads or processes.
+
+Every test runs twice: with large payloads in files beside the server's socket, and over TCP, with chunks on the server.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,19 @@ class QuietGuard:
 
 
 MakeMailbox = Callable[..., Mailbox]
+
+
+@pytest.fixture(params=["files", "chunks"])
+def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(port=0 if request.param == "chunks" else None) as running:
+        yield running
+
+
+def stored(server: EmbeddedServer) -> list[str]:
+    """The payloads that somebody may still load: names of files, or keys of chunks."""
+    files = [path.name for path in (server.folder / "p").rglob("*") if path.is_file() and path.suffix != ".free"]
+    with Connection(server.url) as connection:
+        return sorted(files + [key.decode() for key in connection.client.keys("*") if b":b:" in key])
 
 
 @pytest.fixture
@@ -135,9 +151,8 @@ def test_a_broadcast_is_stored_once(mailbox: MakeMailbox, server: EmbeddedServer
     alice.send(["bob", "carol"], "weights", os.urandom(CHUNK_BYTES + 1), round=1)
     client = Connection(server.url).client
 
-    chunks = [key for key in client.keys("*") if b":b:" in key]
-
-    assert sorted(chunks) == sorted(KEYS.chunk("all", "alice", 1, 1, index).encode() for index in range(2))
+    in_chunks = [KEYS.chunk("all", "alice", 1, 1, index) for index in range(2)]
+    assert stored(server) == (["all.alice.1.1"] if server.url.startswith("unix:") else in_chunks)
     assert client.xlen(KEYS.data("bob", "alice")) == client.xlen(KEYS.data("carol", "alice")) == 1
 
 
@@ -156,14 +171,19 @@ def test_a_claimed_size_is_not_believed(mailbox: MakeMailbox, server: EmbeddedSe
     huge = 7 << 30
     _inject(server, Header("weights", 1, 0, "", {}, huge, "0" * 32, Pointer("bob", 1, huge, "0" * 32)))
 
-    with pytest.raises(ReceiveTimeout, match="announced the message, but the server does not hold its payload"):
+    with pytest.raises(ReceiveTimeout, match="announced the message, but its payload is not there"):
         bob.receive("alice", "weights", timeout=0.2)
 
 
 def test_a_damaged_payload_is_refused(mailbox: MakeMailbox, server: EmbeddedServer) -> None:
     alice, bob = mailbox("alice"), mailbox("bob")
     alice.send("bob", "weights", bytes(CHUNK_BYTES), round=4)
-    Connection(server.url).client.setrange(KEYS.chunk("bob", "alice", 1, 1, 0), 1000, b"x")
+    if server.url.startswith("unix:"):
+        with (server.folder / "p" / KEYS.task / KEYS.run / "bob.alice.1.1").open("r+b") as file:
+            file.seek(1000)
+            file.write(b"x")
+    else:
+        Connection(server.url).client.setrange(KEYS.chunk("bob", "alice", 1, 1, 0), 1000, b"x")
 
     with pytest.raises(ProtocolError, match="the payload of alice's 'weights' for round 4 is damaged"):
         bob.receive("alice", "weights", timeout=5)
@@ -239,7 +259,8 @@ def test_acknowledged_messages_leave_server_and_outbox(
             alice.acknowledged(name, *receiver.taken["alice"])
 
     assert len(list((tmp_path / "alice" / "outbox").glob("*.msg"))) == 1  # the last one is released with the next send
-    assert len([key for key in client.keys("*") if b":b:" in key]) == 1
+    assert len(stored(server)) == 1
+    assert len(list((server.folder / "p").rglob("*.free"))) <= 2  # kept for the next payloads
     assert client.xlen(KEYS.data("bob", "alice")) == 17  # 16 without their payloads stay for those who watch
 
 
@@ -254,7 +275,7 @@ def test_a_message_stays_until_every_receiver_has_acknowledged_it(mailbox: MakeM
 
 
 def test_a_full_server_names_who_has_acknowledged_least(mailbox: MakeMailbox) -> None:
-    with EmbeddedServer(max_memory=48 << 20) as small:
+    with EmbeddedServer(port=0, max_memory=48 << 20) as small:
         alice = mailbox("alice", url=small.url)
 
         def send_more_than_fits() -> None:
@@ -266,7 +287,7 @@ def test_a_full_server_names_who_has_acknowledged_least(mailbox: MakeMailbox) ->
 
 
 def test_a_full_server_is_waited_for(mailbox: MakeMailbox) -> None:
-    with EmbeddedServer(max_memory=48 << 20) as small:
+    with EmbeddedServer(port=0, max_memory=48 << 20) as small:
         alice, bob = mailbox("alice", url=small.url), mailbox("bob", url=small.url)
         alice.send("bob", "weights", bytes(12 << 20), round=1)
         alice.send("bob", "weights", bytes(12 << 20), round=2)

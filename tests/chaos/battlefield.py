@@ -15,6 +15,8 @@ import redis
 from restarted_server import RestartedServer
 from scripted_parties import ScriptedParties
 
+from playground_ext.bus.payload_files import FOLDER
+
 __all__ = ["HANG", "PARTIES", "Battlefield", "difference"]
 
 HANG = 60.0  # seconds after which a federation that takes 2 hangs
@@ -29,6 +31,7 @@ PARTIES = {
     "psi_ecdh": ("initiator", "collaborator-1", "collaborator-2"),
     "psi_rsa": ("initiator", "collaborator-1"),
 }
+IN_CHUNKS = ("fed_avg_quorum",)  # whose large payloads lie on the server, so that both ways are struck
 
 
 class Battlefield:
@@ -54,7 +57,9 @@ class Battlefield:
         self.home = self.folder / "home"
         for name in ("scripts", "tmp", "runtime", "user"):
             (self.folder / name).mkdir(mode=0o700)
-        self.server = RestartedServer(self.folder / "server", restarts=recovery, **server)
+        self.server = RestartedServer(
+            self.folder / "server", restarts=recovery, **{"files": scenario not in IN_CHUNKS, **server}
+        )
         self.parties = ScriptedParties(self.folder / "scripts")
         self.keep = False
 
@@ -159,7 +164,7 @@ main(json.loads({json.dumps(plan)!r}))
         return file.read_text().splitlines() if file.exists() else []
 
     def what_is_left(self) -> str:
-        """Processes, connections, half-written files, folders outside the run's own home; empty if nothing is."""
+        """Processes, connections, payloads, half-written files, folders outside the run's home; empty if nothing is."""
         for process in psutil.process_iter():
             try:
                 if process.pid != self.server.pid and process.cwd().startswith(str(self.folder)):
@@ -168,6 +173,11 @@ main(json.loads({json.dumps(plan)!r}))
                 continue
         with self.redis() as client:
             others = [c["name"] for c in client.client_list() if c["id"] != str(client.client_id())]
+            payloads = [key.decode() for key in client.keys("*:b:*")]
+        files = [path for path in (self.server.folder / FOLDER).rglob("*") if path.is_file()]
+        payloads += [str(path) for path in files if path.suffix != ".free"]  # of a party that was killed
+        if payloads:
+            return f"payloads are left: {', '.join(payloads)}"
         if others:
             return f"connections are left: {', '.join(others)}"
         litter = [path for name in ("tmp", "runtime", "user") for path in (self.folder / name).iterdir()]

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from playground_ext.bus.payload_files import FOLDER
 from playground_ext.bus.server import find_binary
 from playground_ext.bus.server_program import configuration, launch_command
 
@@ -20,7 +21,8 @@ __all__ = ["RestartedServer"]
 class RestartedServer:
     """Its process id is in `pid_file`. `keeps_data`: a new life finds the data of the one before.
 
-    `restarts`: False leaves it dead. `pause`: seconds until it is started again.
+    `restarts`: False leaves it dead. `pause`: seconds until it is started again. `files`: large payloads lie beside its
+    socket, as with the embedded server; else in chunks on it.
     """
 
     def __init__(
@@ -30,9 +32,12 @@ class RestartedServer:
         keeps_data: bool = False,
         restarts: bool = True,
         pause: float = 0.0,
+        files: bool = True,
         max_memory: int = 256 << 20,
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if files:
+            (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
         self.folder = folder
         self.url = f"unix://{quote(str(folder / 's'))}"
         self.pid_file = folder / "pid"
