@@ -6,6 +6,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+unexport PYTHONDONTWRITEBYTECODE # hundreds of processes import the package in `make test`: one of them compiles it
 
 # Test files at a time; a file stays in one process, because its tests may share a run.
 WORKERS ?= 2

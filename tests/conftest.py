@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # scripted_parties: forked proce
 from scripted_parties import ScriptedParties
 from warm_kernels import WarmKernels
 
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # else jsonschema makes parsers for 2 s
+
 SLOW = (
     "ui",
     "compat",
