@@ -24,6 +24,7 @@ from playground_ext.bus.shared import stop_shared_server
 
 __all__ = [
     "CHECKOUT",
+    "DRAWS",
     "HEADROOM",
     "TEMPLATE",
     "Job",
@@ -38,6 +39,7 @@ __all__ = [
 
 CHECKOUT = Path(playground_ext.__file__).resolve().parents[1]
 TEMPLATE = CHECKOUT / "templates" / "fed_avg"
+DRAWS = {"MPLBACKEND": ""}  # to have a notebook's figures drawn, too: they take half of its processor time
 HEADROOM = 1.5  # on a loaded machine the deadlines are stretched by this
 
 _PANE_LINE = re.compile(r"\d\d:\d\d:\d\d  (\S+) +(?:round (\d+) +)?(?:WARNING |ERROR )?(.*)")
@@ -92,6 +94,7 @@ class Sandbox:
             "JUPYTER_RUNTIME_DIR": str(self.private / "j"),
             "JUPYTER_CONFIG_DIR": str(self.private / "config"),
             "IPYTHONDIR": str(self.private / "ipython"),
+            "MPLBACKEND": "template",  # draws nothing, see DRAWS
             "TMPDIR": str(self.private / "tmp"),
             "TORCHINDUCTOR_CACHE_DIR": str(self.cache / "torch"),  # one per user and machine, else below TMPDIR
             "PYTHONPATH": str(CHECKOUT),

@@ -18,10 +18,10 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from playground_ext.bus.envelope import Buffer, total_bytes
+from playground_ext.bus.private_folder import PAYLOADS
 
-__all__ = ["FOLDER", "PayloadFiles", "write_all"]
+__all__ = ["PayloadFiles", "write_all"]
 
-FOLDER = "p"  # beside the socket; whoever starts the server makes it
 _IN_RESERVE = 2  # acknowledged files that are kept for the next payloads
 _SHARE = 0.5  # of the free space that one payload may take
 _IOV_MAX = 512  # buffers in one system call; the limit is 1024
@@ -41,7 +41,7 @@ class PayloadFiles:
         address = urlsplit(url)
         if address.scheme != "unix" or any("/" in name or name in ("", ".", "..") for name in within):
             return None
-        folder = Path(unquote(address.path)).with_name(FOLDER)
+        folder = Path(unquote(address.path)).with_name(PAYLOADS)
         try:
             status = os.lstat(folder)
         except OSError:

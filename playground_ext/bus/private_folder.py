@@ -16,11 +16,12 @@ from pathlib import Path
 from playground_ext import settings
 from playground_ext.errors import ConfigError, ServerError
 
-__all__ = ["OWNER", "PrivateFolder", "is_abandoned", "locked", "make_private", "runtime_folder"]
+__all__ = ["OWNER", "PAYLOADS", "PrivateFolder", "is_abandoned", "locked", "make_private", "runtime_folder"]
 
 LOCK_TIMEOUT = 10.0  # seconds that another process gets to make or remove its folder
 ABANDONED_AFTER = 60.0  # seconds after which a folder that never got an owner is litter
 OWNER = "owner"  # the file that a living owner keeps locked
+PAYLOADS = "p"  # within a server's folder: large payloads on their way, see PayloadFiles
 _PREFIX = "run-"
 
 

@@ -16,8 +16,7 @@ from typing import Self
 from urllib.parse import quote
 
 from playground_ext.bus.connection import Connection
-from playground_ext.bus.payload_files import FOLDER as PAYLOADS
-from playground_ext.bus.private_folder import PrivateFolder
+from playground_ext.bus.private_folder import PAYLOADS, PrivateFolder
 from playground_ext.bus.server_program import configuration, default_max_memory, find_binary, launch_command
 from playground_ext.errors import ConfigError, ServerError
 

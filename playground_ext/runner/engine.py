@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_core.utils import run_sync
-from nbformat import NotebookNode, from_dict, writes
+from nbformat import NotebookNode, from_dict
+from nbformat.v4 import writes  # nbformat's own checks the whole notebook every time, only to log what it finds
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.log import logger

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from playground_ext.errors import PlaygroundError
+from playground_ext.runner.imports import import_quickly
 from playground_ext.runner.kernel import KernelDied, PartyKernel, close_event_loop
 from playground_ext.runner.parameters import Scalar
 
@@ -25,17 +24,6 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _CELL_LINE = re.compile(r"Cell In\s?\[(\d+)\], line (\d+)")
 _TEMPORARY_LINE = re.compile(r"ipykernel_\d+[/\\]\d+\.py[:\"],? ?(?:line )?(\d+)")
-
-
-def _import_papermill() -> None:
-    """Without a checker of international addresses that jsonschema would build for 2 s, and notebooks do not need."""
-    modules: dict[str, Any] = sys.modules
-    modules.setdefault("rfc3987_syntax", None)  # whoever imports it now does without
-    try:
-        importlib.import_module("papermill.execute")
-    finally:
-        if modules.get("rfc3987_syntax", 0) is None:
-            modules.pop("rfc3987_syntax", None)
 
 
 @dataclass(frozen=True)
@@ -106,7 +94,7 @@ class PartyRun(threading.Thread):
         file: Any = None
         try:
             self.kernel.start()
-            _import_papermill()
+            import_quickly("papermill.execute")
             from papermill.exceptions import PapermillExecutionError
             from papermill.execute import execute_notebook
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from playground_ext.party.checkpoint import Checkpoints
 from playground_ext.party.recording import recorded_rounds, rounds_bytes
 from playground_ext.party.run_record import RunRecord
 from playground_ext.runner.history import PartyRecord, Record, find_record
+from playground_ext.runner.imports import import_quickly
 
 __all__ = ["prepare", "replay_command"]
 
@@ -67,7 +67,7 @@ def prepare(task: str, party: str, round: int | None = None) -> Path:
 
 
 def _prepare(task: str, party: str, round: int | None) -> tuple[Record, Path, int]:
-    nbformat: Any = importlib.import_module("nbformat")
+    nbformat: Any = import_quickly("nbformat")
     record = find_record(task)
     chosen = next((one for one in record.parties if one.name == party), None)
     if chosen is None:
@@ -152,7 +152,7 @@ def _execute(notebook: Path) -> int:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    nbformat: Any = importlib.import_module("nbformat")
+    nbformat: Any = import_quickly("nbformat")
     node = nbformat.read(notebook, as_version=4)
     try:
         with tempfile.TemporaryDirectory(prefix="playground-") as folder:  # sockets that are the user's alone

@@ -25,7 +25,8 @@ from measure import interleaved, table
 from playground_ext.bus.connection import Connection
 from playground_ext.bus.keys import RunKeys
 from playground_ext.bus.mailbox import Mailbox
-from playground_ext.bus.payload_files import FOLDER, PayloadFiles
+from playground_ext.bus.payload_files import PayloadFiles
+from playground_ext.bus.private_folder import PAYLOADS
 from playground_ext.bus.server import EmbeddedServer
 from playground_ext.bus.tensors import decode, encode
 from playground_ext.party.outbox import MemoryOutbox, Outbox
@@ -178,7 +179,7 @@ def broadcast_memory(server: EmbeddedServer, receivers: int = 16, size: int = 10
 
 def files_of(server: EmbeddedServer) -> int:
     """Bytes in the files beside its socket."""
-    return sum(path.stat().st_size for path in (server.folder / FOLDER).rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in (server.folder / PAYLOADS).rglob("*") if path.is_file())
 
 
 def _fork(target: Any, *arguments: Any) -> Any:
@@ -191,7 +192,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     with EmbeddedServer() as server, EmbeddedServer() as without_files:
-        (without_files.folder / FOLDER).rmdir()
+        (without_files.folder / PAYLOADS).rmdir()
         for size in SIZES:
             medians = interleaved(
                 {

@@ -15,7 +15,7 @@ import redis
 from restarted_server import RestartedServer
 from scripted_parties import ScriptedParties
 
-from playground_ext.bus.payload_files import FOLDER
+from playground_ext.bus.private_folder import PAYLOADS
 
 __all__ = ["HANG", "PARTIES", "Battlefield", "difference"]
 
@@ -174,7 +174,7 @@ main(json.loads({json.dumps(plan)!r}))
         with self.redis() as client:
             others = [c["name"] for c in client.client_list() if c["id"] != str(client.client_id())]
             payloads = [key.decode() for key in client.keys("*:b:*")]
-        files = [path for path in (self.server.folder / FOLDER).rglob("*") if path.is_file()]
+        files = [path for path in (self.server.folder / PAYLOADS).rglob("*") if path.is_file()]
         payloads += [str(path) for path in files if path.suffix != ".free"]  # of a party that was killed
         if payloads:
             return f"payloads are left: {', '.join(payloads)}"

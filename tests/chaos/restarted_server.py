@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from playground_ext.bus.payload_files import FOLDER
+from playground_ext.bus.private_folder import PAYLOADS
 from playground_ext.bus.server import find_binary
 from playground_ext.bus.server_program import configuration, launch_command
 
@@ -37,7 +37,7 @@ class RestartedServer:
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if files:
-            (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
+            (folder / PAYLOADS).mkdir(mode=0o700, exist_ok=True)
         self.folder = folder
         self.url = f"unix://{quote(str(folder / 's'))}"
         self.pid_file = folder / "pid"

@@ -20,7 +20,7 @@ WIDE = 150_000  # 7.2 MB of weights: two chunks
 
 
 def test_a_payload_whose_parts_were_swapped_is_refused(battlefield, assert_clear):
-    field = battlefield(recovery=False, options={"max_rounds": 1})
+    field = battlefield(recovery=False, options={"max_rounds": 1}, files=False)
     for party in field.nodes:
         swaps = [("swaps_chunks",)] if party == "collaborator-1" else []
         field.start(party, deeds=[("is_wide", WIDE), *swaps])

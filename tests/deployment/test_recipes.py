@@ -37,6 +37,7 @@ def recipe(
         "PYTHONPATH": str(REPOSITORY),
         "PLAYGROUND_CACHE": str(session_cache),
         "IPYTHONDIR": str(tmp_path / "ipython"),
+        "MPLBACKEND": "template",  # draws nothing
     }
 
     warm_kernels.lend(runtime, environment)  # for `playground run`; plain papermill has plain kernels

@@ -135,7 +135,7 @@ def run_main_job(url: str, folder: Path, cache: Path, warm_kernels: WarmKernels)
     runtime = Path(tempfile.mkdtemp(prefix="pgt", dir="/tmp"))  # tmp_path is too long for sockets
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
     environment |= {"PLAYGROUND_REDIS_URL": url, "PLAYGROUND_RUNTIME": str(runtime), "PLAYGROUND_CACHE": str(cache)}
-    environment |= {"PYTHONPATH": str(REPOSITORY), "IPYTHONDIR": str(folder / "ipython")}
+    environment |= {"PYTHONPATH": str(REPOSITORY), "IPYTHONDIR": str(folder / "ipython"), "MPLBACKEND": "template"}
     command = [sys.executable, "-m", "playground_ext.runner", "run", "fed_avg", "--output", str(folder / "results")]
     command += ["-p", "max_rounds=2", "-p", "samples=200"]
     warm_kernels.lend(runtime, environment)

@@ -17,7 +17,7 @@ import nbformat
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
-from sandbox import TEMPLATE, Sandbox, pane_lines
+from sandbox import DRAWS, TEMPLATE, Sandbox, pane_lines
 
 SOON = 4.0  # seconds; what the notebook promises within a second, on a loaded machine
 
@@ -57,7 +57,7 @@ class Kernel:
             connection_file=str(sandbox.private / f"{name}.json"),
         )
         self._manager.start_kernel(
-            env=sandbox.environment,
+            env=sandbox.environment | DRAWS,
             cwd=str(TEMPLATE),
             extra_arguments=["--HistoryManager.hist_file=:memory:"],
         )

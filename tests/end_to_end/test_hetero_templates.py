@@ -15,23 +15,27 @@ from typing import Any
 
 import nbformat
 import pytest
+from warm_kernels import WarmKernels
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TEMPLATES = CHECKOUT / "templates"
 
 
 @pytest.fixture
-def environment(tmp_path: Path, session_cache: Path) -> Iterator[dict[str, str]]:
+def environment(tmp_path: Path, session_cache: Path, warm_kernels: WarmKernels) -> Iterator[dict[str, str]]:
     runtime = Path(tempfile.mkdtemp(prefix="pgt", dir="/tmp"))  # tmp_path is too long for sockets
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
-    yield kept | {
+    environment = kept | {
         "PLAYGROUND_RUNTIME": str(runtime),
         "PLAYGROUND_CACHE": str(session_cache),
         "PLAYGROUND_HOME": str(tmp_path / "home"),
         "PLAYGROUND_CHECK_IN_TIMEOUT": "60",
         "PYTHONPATH": str(CHECKOUT),
         "IPYTHONDIR": str(tmp_path / "ipython"),
+        "JUPYTER_PATH": str(warm_kernels.jupyter_path),
     }
+    warm_kernels.lend(runtime, environment)
+    yield environment
     shutil.rmtree(runtime, ignore_errors=True)
 
 

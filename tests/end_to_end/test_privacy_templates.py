@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox import CHECKOUT, Sandbox
+from sandbox import CHECKOUT, DRAWS, Sandbox
 
 
 def run(sandbox: Sandbox, template: str, *arguments: str) -> tuple[str, Path]:
-    job = sandbox.playground("run", template, "--task", "demo", *arguments)
+    job = sandbox.playground("run", template, "--task", "demo", *arguments, **DRAWS)
     assert job.wait(150) == 0, job.output
     return job.output, sandbox.folder / "runs" / "demo"
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from safetensors.torch import load_file
-from sandbox import Notebook, Sandbox, bring_own_data, edit, logged
+from sandbox import DRAWS, Notebook, Sandbox, bring_own_data, edit, logged
 
 PARTIES = ["aggregator", "collaborator-1", "collaborator-2"]
 SMALL = ["-p", "max_rounds=2", "-p", "samples=300"]
@@ -36,7 +36,7 @@ class Finished:
 @pytest.fixture(scope="module")
 def finished(shared_sandbox: Sandbox) -> Finished:
     """One run without a terminal, which most tests here look at."""
-    job = shared_sandbox.playground("run", "fed_avg", *SMALL, "--task", "demo")
+    job = shared_sandbox.playground("run", "fed_avg", *SMALL, "--task", "demo", **DRAWS)
     code = job.wait()
     assert code == 0, job.output
     return Finished(code, job.output, shared_sandbox.folder / "runs" / "demo", shared_sandbox.left_behind())
