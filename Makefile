@@ -8,8 +8,9 @@ SHELL := /bin/sh
 .NOTPARALLEL:
 unexport PYTHONDONTWRITEBYTECODE # hundreds of processes import the package in `make test`: one of them compiles it
 
-# Test files at a time; a file stays in one process, because its tests may share a run.
-WORKERS ?= 2
+# Test files at a time, more than there are cores, because tests wait for each other; a file stays in one process,
+# because its tests may share a run.
+WORKERS ?= 4
 
 ifeq ($(strip $(PYTHON)),)
   PY := .venv/bin/python

@@ -17,9 +17,9 @@ from typing import Any
 import nbformat
 import pexpect
 import pytest
+from paths import CHECKOUT, MODULES
 from warm_kernels import WarmKernels, working_in
 
-import playground_ext
 from playground_ext.bus.shared import stop_shared_server
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "wait_until",
 ]
 
-CHECKOUT = Path(playground_ext.__file__).resolve().parents[1]
 TEMPLATE = CHECKOUT / "templates" / "fed_avg"
 DRAWS = {"MPLBACKEND": ""}  # to have a notebook's figures drawn, too: they take half of its processor time
 HEADROOM = 1.5  # on a loaded machine the deadlines are stretched by this
@@ -97,7 +96,7 @@ class Sandbox:
             "MPLBACKEND": "template",  # draws nothing, see DRAWS
             "TMPDIR": str(self.private / "tmp"),
             "TORCHINDUCTOR_CACHE_DIR": str(self.cache / "torch"),  # one per user and machine, else below TMPDIR
-            "PYTHONPATH": str(CHECKOUT),
+            "PYTHONPATH": MODULES,
             "OMP_NUM_THREADS": "1",
             "COLUMNS": "120",
         }

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from paths import MODULES
 from warm_kernels import WarmKernels
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,13 +35,14 @@ def recipe(
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RESULTS": str(tmp_path / "results"),
         "PLAYGROUND_RUNTIME": str(runtime),
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": MODULES,
         "PLAYGROUND_CACHE": str(session_cache),
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "MPLBACKEND": "template",  # draws nothing
+        "JUPYTER_PATH": str(warm_kernels.jupyter_path),
     }
 
-    warm_kernels.lend(runtime, environment)  # for `playground run`; plain papermill has plain kernels
+    warm_kernels.lend(runtime, environment)
 
     def start(name: str, *arguments: str, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -22,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from paths import MODULES
 from warm_kernels import WarmKernels
 
 from playground_ext.bus.connection import Connection
@@ -135,7 +136,7 @@ def run_main_job(url: str, folder: Path, cache: Path, warm_kernels: WarmKernels)
     runtime = Path(tempfile.mkdtemp(prefix="pgt", dir="/tmp"))  # tmp_path is too long for sockets
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
     environment |= {"PLAYGROUND_REDIS_URL": url, "PLAYGROUND_RUNTIME": str(runtime), "PLAYGROUND_CACHE": str(cache)}
-    environment |= {"PYTHONPATH": str(REPOSITORY), "IPYTHONDIR": str(folder / "ipython"), "MPLBACKEND": "template"}
+    environment |= {"PYTHONPATH": MODULES, "IPYTHONDIR": str(folder / "ipython"), "MPLBACKEND": "template"}
     command = [sys.executable, "-m", "playground_ext.runner", "run", "fed_avg", "--output", str(folder / "results")]
     command += ["-p", "max_rounds=2", "-p", "samples=200"]
     warm_kernels.lend(runtime, environment)

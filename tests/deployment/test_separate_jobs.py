@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import matplotlib
 import pytest
 import yaml
+from paths import MODULES
 
 from playground_ext.bus.connection import Connection
 from playground_ext.bus.server import EmbeddedServer
@@ -99,12 +101,13 @@ def start(tmp_path: Path) -> Iterator[Callable[[Job, int], subprocess.Popen[str]
         kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ}
         environment = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": MODULES,
             "HOME": str(home),
             "TMPDIR": str(home),
             "PLAYGROUND_RUNTIME": str(home / "r"),
             "OMP_NUM_THREADS": "1",
             "MPLBACKEND": "template",  # draws nothing
+            "MPLCONFIGDIR": matplotlib.get_cachedir(),  # or it looks for all fonts once more
             "CI": "true",
         }
         started.append(

@@ -15,9 +15,9 @@ from typing import Any
 
 import nbformat
 import pytest
+from paths import CHECKOUT, MODULES
 from warm_kernels import WarmKernels
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 TEMPLATES = CHECKOUT / "templates"
 
 
@@ -30,7 +30,7 @@ def environment(tmp_path: Path, session_cache: Path, warm_kernels: WarmKernels) 
         "PLAYGROUND_CACHE": str(session_cache),
         "PLAYGROUND_HOME": str(tmp_path / "home"),
         "PLAYGROUND_CHECK_IN_TIMEOUT": "60",
-        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONPATH": MODULES,
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "JUPYTER_PATH": str(warm_kernels.jupyter_path),
     }

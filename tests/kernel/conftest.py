@@ -17,12 +17,10 @@ from typing import Any
 import pytest
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
+from paths import MODULES
 
-import playground_ext
 from playground_ext.kernel.listing import zygotes
 from playground_ext.kernel.provisioner import register
-
-CHECKOUT = Path(playground_ext.__file__).resolve().parents[1]
 
 
 class _Spec(KernelSpecManager):
@@ -114,10 +112,19 @@ def shared_runtime() -> Iterator[Path]:
 def runtime(shared_runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where this session's zygotes are; the environment says so."""
     monkeypatch.setenv("PLAYGROUND_RUNTIME", str(shared_runtime))
-    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
+    monkeypatch.setenv("PYTHONPATH", MODULES)
     monkeypatch.setenv("IPYTHONDIR", str(shared_runtime / "ipython"))
     monkeypatch.delenv("PLAYGROUND_WARM", raising=False)
     return shared_runtime
+
+
+@pytest.fixture
+def without_torch(runtime: Path, tmp_path: Path) -> dict[str, str]:
+    """An environment whose zygote, one of its own, is there in a second: it finds no torch to import."""
+    folder = tmp_path / "without"
+    folder.mkdir()
+    (folder / "torch.py").write_text("raise ImportError('hidden')")
+    return {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{folder}"}
 
 
 @pytest.fixture

@@ -40,20 +40,20 @@ def test_other_systems_are_named(monkeypatch, system):
         client.check_possible({})
 
 
-def test_a_zygote_with_threads_does_not_fork(start, log_lines, tmp_path):
+def test_a_zygote_with_threads_does_not_fork(start, log_lines, tmp_path, without_torch):
     (tmp_path / "starts_thread.py").write_text(
         "import threading; threading.Thread(target=threading.Event().wait).start()"
     )
-    env = {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{tmp_path}"}
+    env = {"PYTHONPATH": f"{without_torch['PYTHONPATH']}:{tmp_path}"}
 
     kernel = start(env=env, config={"preload": ["starts_thread"]})
 
     _is_plain(kernel, log_lines, "it has 2 threads")
 
 
-def test_a_zygote_that_could_not_start_is_not_tried_again_at_once(start, log_lines, tmp_path):
+def test_a_zygote_that_could_not_start_is_not_tried_again_at_once(start, log_lines, tmp_path, without_torch):
     (tmp_path / "ends_it.py").write_text("import os, sys; os._exit(3)")
-    env = {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{tmp_path}"}
+    env = {"PYTHONPATH": f"{without_torch['PYTHONPATH']}:{tmp_path}"}
 
     _is_plain(start(env=env, config={"preload": ["ends_it"]}), log_lines, "the zygote cannot start: it ended without")
     again = start(env=env, config={"preload": ["ends_it"]})
@@ -71,15 +71,15 @@ def test_a_zygote_in_which_cuda_was_initialised_does_not_fork(start, log_lines, 
     _is_plain(kernel, log_lines, "CUDA is initialised in it")
 
 
-def test_a_zygote_that_hangs_is_replaced_by_the_next_kernel(start, log_lines):
-    running = start()
+def test_a_zygote_that_hangs_is_replaced_by_the_next_kernel(start, log_lines, without_torch):
+    running = start(env=without_torch)
     hung = running.zygote
     kill(hung, signal.SIGSTOP)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(client, "ANSWER", 0.5)
-            _is_plain(start(), log_lines, "did not answer within 0.5 s")
-        fresh = start()
+            _is_plain(start(env=without_torch), log_lines, "did not answer within 0.5 s")
+        fresh = start(env=without_torch)
         assert fresh.why_plain is None
         assert fresh.zygote != hung
     finally:
@@ -89,14 +89,14 @@ def test_a_zygote_that_hangs_is_replaced_by_the_next_kernel(start, log_lines):
     assert gone(hung)  # it has found out, and had nobody left
 
 
-def test_a_zygote_that_was_killed_is_replaced(start):
-    before = start()
+def test_a_zygote_that_was_killed_is_replaced(start, without_torch):
+    before = start(env=without_torch)
     killed = before.zygote
     kill(killed)
     assert before.manager.provisioner.process.wait(timeout=5) == -signal.SIGKILL
     assert gone(before.pid)
 
-    after = start()
+    after = start(env=without_torch)
 
     assert after.why_plain is None
     assert after.zygote != killed

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
+from paths import CHECKOUT
 
 from playground_ext.errors import StorageError
 from playground_ext.kernel.provisioner import NAME
 from playground_ext.kernel.specs import ROLES, install, source_of
-
-from .conftest import CHECKOUT
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from paths import CHECKOUT
 
 from playground_ext.kernel.identity import Parent, acts_at_start, sockets_folder
 from playground_ext.kernel.listing import listing_text, private_bytes, zygotes
@@ -22,11 +23,11 @@ from .conftest import gone, kill
 
 
 @pytest.fixture
-def packages(tmp_path):
+def packages(tmp_path, without_torch):
     """A folder of packages, and an environment whose zygote imports from it."""
     folder = tmp_path / "packages"
     (folder / "one-1.0.dist-info").mkdir(parents=True)
-    return folder, {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{folder}"}
+    return folder, {"PYTHONPATH": f"{without_torch['PYTHONPATH']}:{folder}"}
 
 
 def test_it_retires_when_packages_change_and_leaves_with_its_last_kernel(start, packages):
@@ -73,8 +74,8 @@ def test_a_module_of_a_checkout_that_was_edited_is_a_change(start, packages):
             kill(kernel.zygote)
 
 
-def test_it_leaves_when_nobody_has_used_it_for_a_while(start):
-    kernel = start(env={"PYTHONHASHSEED": "3"}, config={"idle": 1.0})
+def test_it_leaves_when_nobody_has_used_it_for_a_while(start, without_torch):
+    kernel = start(env=without_torch, config={"idle": 1.0})
     zygote = kernel.zygote
     time.sleep(1.2)
     assert not gone(zygote, timeout=0.2)  # it has a kernel
@@ -150,6 +151,7 @@ def test_another_party_takes_little_memory(start):
 
 DRIVER = """
 import os, sys, time
+sys.path.insert(0, "tests")
 from tests.kernel.conftest import Kernel, new_manager
 kernels = [Kernel(new_manager(), env=dict(os.environ)) for _ in range(2)]
 print([k.pid for k in kernels], [k.why_plain for k in kernels], end=" ")
@@ -167,7 +169,7 @@ def test_a_driver_that_is_killed_leaves_no_kernel_and_no_zygote(runtime):
         stdout=subprocess.PIPE,
         text=True,
         env=env,
-        cwd=env["PYTHONPATH"],
+        cwd=CHECKOUT,
     )
     pids, whys, *files = driver.stdout.readline().replace("], [", "]|[").replace("] ", "]|").split("|")
     try:

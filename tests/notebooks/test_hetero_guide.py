@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import CHECKOUT, MODULES
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 GUIDE = CHECKOUT / "notebooks" / "hetero_nn"
 
 
@@ -44,7 +44,7 @@ def test_the_guide_runs_from_the_check_of_the_data_to_the_metrics(tmp_path, sess
     environment |= {
         "PLAYGROUND_RUNTIME": str(runtime),
         "PLAYGROUND_CACHE": str(session_cache),
-        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONPATH": MODULES,
         "XDG_DATA_HOME": str(tmp_path / "data"),
         "IPYTHONDIR": str(tmp_path / "ipython"),
     }

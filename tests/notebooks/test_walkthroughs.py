@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from paths import MODULES
 from warm_kernels import WarmKernels
 
 from playground_ext.bus.supervisor import stop_shared_server
@@ -34,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_kernels: WarmKe
     monkeypatch.setenv("PLAYGROUND_RUNTIME", str(runtime))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_PATH", str(warm_kernels.jupyter_path))
-    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS.parent))
+    monkeypatch.setenv("PYTHONPATH", MODULES)
     warm_kernels.lend(runtime, os.environ)
     yield copy
     stop_shared_server()

@@ -19,6 +19,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from paths import MODULES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -79,6 +80,7 @@ class Lab:
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
             "PLAYGROUND_HOME": str(home),
+            "PYTHONPATH": MODULES,
             "PLAYGROUND_RUNTIME": str(private / "r"),
         }
         self._log = folder / "lab.log"

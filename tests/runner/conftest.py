@@ -13,11 +13,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from paths import MODULES
 from warm_kernels import WarmKernels, working_in
 
-import playground_ext
-
-CHECKOUT = Path(playground_ext.__file__).resolve().parents[1]
 PARAMETERS = 'task_id = "here"\nparty_id = ""\nparty_index = 1\ncollaborators = 1\nrounds = 2\nrate = 0.5\n'
 DECLARATION = """
 title = "Two roles"
@@ -152,7 +150,7 @@ class Playground:
 def playground(tmp_path: Path, warm_kernels: WarmKernels) -> Iterator[Playground]:
     runtime = Path(tempfile.mkdtemp(prefix="pgt", dir="/tmp"))  # tmp_path is too long for sockets
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")}
-    environment |= {"PLAYGROUND_RUNTIME": str(runtime), "PYTHONPATH": str(CHECKOUT), "COLUMNS": "100"}
+    environment |= {"PLAYGROUND_RUNTIME": str(runtime), "PYTHONPATH": MODULES, "COLUMNS": "100"}
     environment |= {"XDG_DATA_HOME": str(tmp_path / "data"), "IPYTHONDIR": str(tmp_path / "ipython")}
     warm_kernels.lend(runtime, environment)
     command = Playground(tmp_path, runtime, environment, warm_kernels)

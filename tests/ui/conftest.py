@@ -19,8 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import psutil
 import pytest
+from paths import MODULES
+from warm_kernels import WarmKernels
 
 try:
     from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -64,7 +67,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def start_lab(folder: Path, base_url: str = "/") -> Lab:
+def start_lab(folder: Path, warm_kernels: WarmKernels, base_url: str = "/") -> Lab:
     """Start `jupyter lab` below `folder`; it serves the extension as it is built in this checkout."""
     root = folder / "work"
     config = folder / "config"
@@ -90,6 +93,7 @@ def start_lab(folder: Path, base_url: str = "/") -> Lab:
     (config / "jupyter_server_config.json").write_text(json.dumps(settings))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLAYGROUND_")} | {
         "HOME": str(folder),
+        "XDG_CACHE_HOME": str(Path(matplotlib.get_cachedir()).parent),  # or every kernel looks for all fonts once more
         "IPYTHONDIR": str(folder / "ipython"),
         "JUPYTER_CONFIG_DIR": str(config),
         "JUPYTER_DATA_DIR": str(folder / "data"),
@@ -97,10 +101,12 @@ def start_lab(folder: Path, base_url: str = "/") -> Lab:
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         "MPLBACKEND": "agg",
+        "PYTHONPATH": MODULES,
         "PLAYGROUND_HOME": str(folder / "home"),
         "PLAYGROUND_CACHE": str(folder / "cache"),
         "PLAYGROUND_RUNTIME": str(runtime),
     }
+    warm_kernels.lend(runtime, environment)
     log = folder / "lab.log"
     command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
     with log.open("wb") as sink:
@@ -165,9 +171,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory, warm_kernels: WarmKernels) -> Iterator[Lab]:
     """Under a base URL like JupyterHub's: what works there works without one."""
-    lab = start_lab(tmp_path_factory.mktemp("lab"), "/user/alice/")
+    lab = start_lab(tmp_path_factory.mktemp("lab"), warm_kernels, "/user/alice/")
     yield lab
     stop_lab(lab)
 
