@@ -48,6 +48,11 @@ MAY_IMPORT = {
 }
 
 
+@pytest.fixture(autouse=True)
+def own_environment() -> None:
+    """None is needed: these tests read sources, and there are more than a thousand."""
+
+
 def part_of(module: str) -> str:
     """`bus` for playground_ext.bus.keys, the empty string for the package itself."""
     return module.split(".")[1] if "." in module else ""

@@ -125,13 +125,14 @@ class Mailbox:
             deadline=_deadline(_RECONNECT),
         )
 
-    def withdraw_all(self) -> None:
-        """Everybody has what this party has sent.
+    def remove_payloads(self) -> None:
+        """Everybody has everything: remove what this party has sent, and what those left who did not see the end.
 
         Raises:
-            ServerError: the server cannot be told.
+            ServerError, redis.RedisError: the server cannot be told.
         """
         self._sender.withdraw(lambda sent: True)
+        self._payloads.remove()
 
     def acknowledged(self, receiver: str, incarnation: int, seq: int) -> None:
         """See Sender.acknowledged; may be called by any thread."""

@@ -94,6 +94,13 @@ class Payloads:
         if keys := [key for place in on_server for key in place.chunks(self._keys)]:
             self._connection.ask(("UNLINK", *keys))
 
+    def remove(self) -> None:
+        """All payloads of the run, whoever stored them."""
+        if self._files is not None:
+            self._files.remove()
+        if keys := list(self._connection.client.scan_iter(match=f"{self._keys.prefix}b:*", count=1000)):
+            self._connection.client.unlink(*keys)
+
     def close(self) -> None:
         if self._files is not None:
             self._files.close()

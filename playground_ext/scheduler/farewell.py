@@ -58,7 +58,7 @@ class Farewell:
             wait_for_last_lines(self._party.peers, self._watch, self._logs)
             if all(status.completed for status in self._watch.statuses.values()):
                 with contextlib.suppress(ServerError, redis.RedisError):  # one that is away keeps nothing
-                    self._mailbox.withdraw_all()
+                    self._mailbox.remove_payloads()
         elif isinstance(cause, CONSEQUENCES):
             logger.error("stopped: %s", cause.what)
             self._end("stopped", "failed")

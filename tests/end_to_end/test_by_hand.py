@@ -56,11 +56,14 @@ class Kernel:
             ip=str(sandbox.private / name[:4]),
             connection_file=str(sandbox.private / f"{name}.json"),
         )
-        self._manager.start_kernel(
-            env=sandbox.environment | DRAWS,
-            cwd=str(TEMPLATE),
-            extra_arguments=["--HistoryManager.hist_file=:memory:"],
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            for variable in ("JUPYTER_PATH", "PLAYGROUND_RUNTIME"):  # where a forked `python3` is found
+                patch.setenv(variable, sandbox.environment[variable])
+            self._manager.start_kernel(
+                env=sandbox.environment | DRAWS,
+                cwd=str(TEMPLATE),
+                extra_arguments=["--HistoryManager.hist_file=:memory:"],
+            )
         self._client: BlockingKernelClient = self._manager.client()
         self._client.start_channels()
         self._cells: dict[str, Cell] = {}
