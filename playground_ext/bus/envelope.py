@@ -4,6 +4,7 @@ A data entry (`q` streams) has the fields
 
     h   JSON: kind, round, attempt, step, meta, and either `inline: true` or a pointer to payload chunks
     p   the payload, when it is inline (at most INLINE_BYTES)
+    t   beside a pointer to a tensor frame: the frame's header, for those who watch; receivers do not look at it
     d   xxh3-128 of `h`, hexadecimal: two entries with the same id are the same message only if it is equal
 
 A control entry (`c` streams) has the fields `k` (kind) and `m` (JSON body).

@@ -169,14 +169,15 @@ class Sender:
         return {receiver for outgoing in self._outbox for receiver in outgoing.receivers}
 
     def _transmit(self, outgoing: Outgoing, pieces: Sequence[Buffer]) -> None:
-        inline: tuple[bytes, ...] = ()
+        beside: tuple[bytes, ...] = ()
         pointer = None
         if outgoing.size > INLINE_BYTES:
             place = self._place(outgoing)
             pointer = Pointer(place.receiver, place.seq, place.size, outgoing.xxh3)
             self._payloads.store(place, pieces)
+            beside = (b"t", _tensor_header(pieces[0]))
         elif outgoing.size:
-            inline = (b"p", b"".join(pieces))
+            beside = (b"p", b"".join(pieces))
         header = encode_header(
             Header(
                 outgoing.kind,
@@ -204,7 +205,7 @@ class Sender:
                 header,
                 b"d",
                 digest,
-                *inline,
+                *beside,
             )
             for receiver in outgoing.receivers
         ]
@@ -261,3 +262,10 @@ def server_full(me: str, slowest: str | None) -> ServerFull:
         party=me,
         next_step="raise the server's `maxmemory`, or see why that party is slow",
     )
+
+
+def _tensor_header(piece: Buffer) -> bytes:
+    """The header with which a tensor frame begins; empty if this is none, or if it is long."""
+    start = memoryview(piece).cast("B")[: INLINE_BYTES + 8]
+    length = 8 + int.from_bytes(start[:8], "little")
+    return bytes(start[:length]) if 8 < length <= len(start) else b""

@@ -79,24 +79,24 @@ class PayloadFiles:
         except OSError:
             return None
 
-    def read(self, name: str, start: int, length: int) -> memoryview | None:
-        """Exactly these bytes, in a buffer of their own; None if they are not there, or not any more."""
+    def read(self, name: str, size: int) -> memoryview | None:
+        """A payload of so many bytes, in a buffer of its own; None if it is not there, or not any more."""
         path = self._folder / name
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return None
         try:
-            buffer = np.empty(length, dtype=np.uint8).data
+            buffer = np.empty(size, dtype=np.uint8).data
             filled = 0
-            while filled < length and (count := os.preadv(descriptor, [buffer[filled:]], start + filled)):
+            while filled < size and (count := os.preadv(descriptor, [buffer[filled:]], filled)):
                 filled += count
             same = os.path.samestat(os.fstat(descriptor), os.lstat(path))  # else it may hold the next payload by now
         except OSError:
             return None
         finally:
             os.close(descriptor)
-        return buffer if same and filled == length else None
+        return buffer if same and filled == size else None
 
     def drop(self, name: str) -> bool:
         """Nobody needs it any more; False if there is no such payload."""

@@ -63,7 +63,7 @@ class Payloads:
         """
         held = self._files.size(place.file) if self._files is not None else None
         if self._files is not None and held == place.size:
-            return self._files.read(place.file, 0, held)
+            return self._files.read(place.file, held)
         keys = place.chunks(self._keys)
         if held is None:
             held = sum(self._connection.ask(*[("STRLEN", key) for key in keys]))
@@ -77,16 +77,6 @@ class Payloads:
         payload = np.empty(place.size, dtype=np.uint8).data
         self._connection.fetch(keys, payload)
         return payload
-
-    def peek(self, place: Place, start: int, length: int) -> bytes:
-        """These bytes of a payload; fewer, or none, if they are not there (any more).
-
-        Only of its first chunk, which holds the header of a tensor frame.
-        """
-        if self._files is not None and (found := self._files.read(place.file, start, length)) is not None:
-            return bytes(found)
-        (found,) = self._connection.call(("GETRANGE", place.chunks(self._keys)[0], start, start + length - 1))
-        return found if isinstance(found, bytes) else b""
 
     def drop(self, places: Iterable[Place]) -> None:
         """Nobody needs them any more."""
@@ -102,6 +92,7 @@ class Payloads:
             self._connection.client.unlink(*keys)
 
     def close(self) -> None:
+        """Nothing more will be stored."""
         if self._files is not None:
             self._files.close()
 

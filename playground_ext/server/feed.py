@@ -155,7 +155,7 @@ class Feed:
         first = not self.story.caught_up.is_set()
         block = None if first else TELL if self._dirty else BLOCK
         entries = list(read(connection, self._cursors, block=block, count=COUNT))
-        if self._take(connection, task, entries, late=first) or time.monotonic() - self._described > 2 * LOOK:
+        if self._take(task, entries, late=first) or time.monotonic() - self._described > 2 * LOOK:
             self._describe(connection, task)
         if first and not entries and not self._unread:
             if self._keys is None and not self.story.words.anybody:
@@ -164,7 +164,7 @@ class Feed:
         self._unread = False
         return bool(entries)
 
-    def _take(self, connection: Connection, task: TaskKeys, entries: list[Entry], *, late: bool) -> bool:
+    def _take(self, task: TaskKeys, entries: list[Entry], *, late: bool) -> bool:
         """Sort entries into the story; whether the run's description may have changed."""
         keys = self._keys
         again = False
@@ -181,7 +181,7 @@ class Feed:
                     points += _points(entry.fields)
                 elif entry.key in self._pairs:
                     receiver, sender = self._pairs[entry.key]
-                    envelope = read_envelope(connection, keys, receiver, sender, entry.id, entry.fields)
+                    envelope = read_envelope(receiver, sender, entry.id, entry.fields)
                     self.story.envelope(envelope, late=late)
                 else:
                     message = decode_control(entry.key.rsplit(":", 1)[1], entry.id, entry.fields)

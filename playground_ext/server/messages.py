@@ -8,10 +8,7 @@ from typing import Any
 
 import msgspec
 
-from playground_ext.bus.connection import Connection
-from playground_ext.bus.envelope import Header, decode_header, parse_id
-from playground_ext.bus.keys import RunKeys
-from playground_ext.bus.payloads import Payloads, Place
+from playground_ext.bus.envelope import decode_header, parse_id
 from playground_ext.server.rounds import OUTSIDE
 from playground_ext.server.wire import Tensor
 
@@ -44,18 +41,15 @@ class Envelope(msgspec.Struct, frozen=True):
         return self.sender, self.receiver, self.kind, self.round, self.attempt, self.step
 
 
-def read_envelope(
-    connection: Connection, keys: RunKeys, receiver: str, sender: str, entry_id: str, fields: Mapping[bytes, bytes]
-) -> Envelope:
-    """An entry of a `q` stream. Asks the server for the tensor header of a payload that does not lie in the entry.
+def read_envelope(receiver: str, sender: str, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope:
+    """An entry of a `q` stream.
 
     Raises:
         ProtocolError: not an envelope.
     """
     incarnation, number = parse_id(entry_id, sender)
     header = decode_header(fields.get(b"h", b""), sender)
-    inline = fields.get(b"p", b"")
-    head = _of_pointer(connection, keys, receiver, sender, incarnation, header) if header.pointer else _of_frame(inline)
+    head = _of_frame(fields.get(b"t" if header.pointer else b"p", b""))
     return Envelope(
         sender=sender,
         receiver=receiver,
@@ -75,20 +69,6 @@ def _of_frame(payload: bytes) -> bytes:
     """The JSON with which a tensor frame begins; empty if it is none."""
     length = int.from_bytes(payload[:_LENGTH], "little")
     return payload[_LENGTH : _LENGTH + length] if 0 < length <= min(_MOST_HEADER, len(payload) - _LENGTH) else b""
-
-
-def _of_pointer(
-    connection: Connection, keys: RunKeys, receiver: str, sender: str, incarnation: int, header: Header
-) -> bytes:
-    """The same of a payload that lies elsewhere: only those bytes are fetched. Empty if it is gone already."""
-    pointer = header.pointer
-    if pointer is None or pointer.to not in (receiver, "all"):
-        return b""
-    payloads = Payloads(connection, keys)
-    place = Place(pointer.to, sender, incarnation, pointer.seq, pointer.size)
-    prefix = payloads.peek(place, 0, _LENGTH)
-    length = int.from_bytes(prefix, "little")
-    return payloads.peek(place, _LENGTH, length) if len(prefix) == _LENGTH and 0 < length <= _MOST_HEADER else b""
 
 
 def _tensors(head: bytes, size: int) -> list[Tensor] | None:

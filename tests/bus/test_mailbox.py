@@ -156,6 +156,21 @@ def test_a_broadcast_is_stored_once(mailbox: MakeMailbox, server: EmbeddedServer
     assert client.xlen(KEYS.data("bob", "alice")) == client.xlen(KEYS.data("carol", "alice")) == 1
 
 
+def test_who_watches_sees_the_header_of_a_large_tensor_frame_and_nothing_of_its_values(
+    mailbox: MakeMailbox, server: EmbeddedServer
+) -> None:
+    alice = mailbox("alice")
+    header = b'{"w":{"dtype":"F32","shape":[50000],"data_offsets":[0,200000]}}'
+    frame = len(header).to_bytes(8, "little") + header + b"SECRET.." * 25_000
+    alice.send("bob", "weights", frame, round=1)
+    alice.send("bob", "weights", [frame[: 8 + len(header)], frame[8 + len(header) :]], round=2)
+    alice.send("bob", "weights", b"SECRET.." * 25_000, round=3)
+
+    entries = Connection(server.url).client.xrange(KEYS.data("bob", "alice"))
+
+    assert [fields[b"t"] for _, fields in entries] == [frame[: 8 + len(header)]] * 2 + [b""]
+
+
 def test_a_kind_that_the_algorithm_does_not_know_is_refused(mailbox: MakeMailbox, server: EmbeddedServer) -> None:
     bob = mailbox("bob")
     _inject(server, Header("surprise", 1, 0, "", {}, 0, checksum([])))

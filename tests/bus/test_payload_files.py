@@ -74,8 +74,8 @@ def test_who_reads_while_the_sender_reuses_the_file_gets_nothing(
 
     monkeypatch.setattr(os, "preadv", reused_meanwhile)
 
-    assert of(server).read("bob.alice.1.1", 0, 5) is None
-    assert of(server).read("bob.alice.1.2", 0, 5) == b"later"
+    assert of(server).read("bob.alice.1.1", 5) is None
+    assert of(server).read("bob.alice.1.2", 5) == b"later"
 
 
 @pytest.mark.parametrize("problem", ["hardly any room", "a write that fails"])
@@ -98,9 +98,25 @@ def test_without_room_the_server_takes_the_payload(
 
         assert in_folder(server) == []
         assert payloads.load(PLACE) == payload
-        assert payloads.peek(PLACE, 10, 5) == payload[10:15]
         payloads.drop([PLACE])
         assert payloads.load(PLACE) is None
+
+
+def test_the_end_of_a_run_leaves_no_payload_of_anybody_and_those_of_other_runs(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Connection(server.url) as connection:
+        ours, theirs = Payloads(connection, KEYS), Payloads(connection, RunKeys("task", "run2"))
+        for payloads in (ours, theirs):
+            payloads.store(PLACE, [bytes(SIZE)])
+            with monkeypatch.context() as patch:
+                patch.setattr(payload_files, "_SHARE", 0.0)
+                payloads.store(PLACE._replace(seq=2), [bytes(SIZE)])
+
+        ours.remove()
+
+        assert [ours.load(PLACE._replace(seq=seq)) for seq in (1, 2)] == [None, None]
+        assert [theirs.load(PLACE._replace(seq=seq)) for seq in (1, 2)] == [bytes(SIZE)] * 2
 
 
 def test_a_server_that_is_gone_gets_no_folder(server: EmbeddedServer) -> None:
@@ -131,6 +147,6 @@ def test_a_link_is_not_followed(server: EmbeddedServer, tmp_path: Path) -> None:
     secret.write_bytes(b"not for bob")
     (server.folder / "p" / "task" / "run1" / "bob.alice.1.2").symlink_to(secret)
 
-    assert files.read("bob.alice.1.2", 0, 5) is None
+    assert files.read("bob.alice.1.2", 5) is None
     assert files.store("bob.alice.1.2", [b"mine"]) is False
     assert secret.read_bytes() == b"not for bob"
