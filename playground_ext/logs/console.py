@@ -14,6 +14,7 @@ from playground_ext.logs.render import clean, columns
 
 __all__ = ["LogConsole", "console_lines"]
 
+PATIENCE = 1.0  # seconds that a fork waits for a terminal that takes no more
 STATUS_INTERVAL = 30.0  # seconds after which a status that only counts down is printed again
 _COUNTDOWN = re.compile(r"\s*\([^()]*\)\s*$")
 
@@ -38,6 +39,7 @@ class LogConsole:
         self._stream = None if stream is None or stream.closed else stream
         self._terminal = self._stream is not None and self._stream.isatty()
         self._lock = threading.Lock()
+        self._held = False
         self._status: str | None = None
         self._width = 0  # of the status line on the terminal
         self._printed_at = 0.0
@@ -68,9 +70,20 @@ class LogConsole:
         self.status(None)
         self._stopped = True
 
+    def hold(self) -> None:
+        """Before a fork: nobody may be in the middle of a line, or the child waits for ever for the stream's lock."""
+        if self._lock.acquire(timeout=PATIENCE):
+            self._held = True
+
+    def let_go(self) -> None:
+        """After it, in the parent."""
+        if self._held:
+            self._held = False
+            self._lock.release()
+
     def forget(self) -> None:
         """In a forked child: the terminal's log is the parent's."""
-        self._lock = threading.Lock()
+        self._lock, self._held = threading.Lock(), False
         self._stopped = True
 
     def _print(self, lines: list[str]) -> None:

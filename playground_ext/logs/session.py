@@ -75,7 +75,7 @@ class LogSession:
         _live.add(self)
         atexit.register(self.stop)
         if not _fork_handler:
-            os.register_at_fork(after_in_child=_forget_all)
+            os.register_at_fork(before=_hold_all, after_in_parent=_let_go_all, after_in_child=_forget_all)
             _fork_handler.append(None)
 
     def publish(self, url: str, keys: RunKeys, nodes: Sequence[str]) -> None:
@@ -169,6 +169,20 @@ class LogSession:
         self._capture.forget()
         self._view.forget()
         atexit.unregister(self.stop)
+
+
+def _consoles() -> list[LogConsole]:
+    return [session._view for session in list(_live) if isinstance(session._view, LogConsole)]
+
+
+def _hold_all() -> None:
+    for console in _consoles():
+        console.hold()
+
+
+def _let_go_all() -> None:
+    for console in _consoles():
+        console.let_go()
 
 
 def _forget_all() -> None:

@@ -345,6 +345,53 @@ def test_the_stream_is_capped_in_bytes(
         assert connection.client.memory_usage(keys.log, samples=0) < 12 << 20  # of 24 MB
 
 
+def test_a_fork_waits_for_a_line_that_is_being_printed(
+    server: EmbeddedServer, keys: RunKeys, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The stream's own lock would stay with a thread that the child does not have."""
+    script = """
+import io, os, sys, threading, time
+from pathlib import Path
+from playground_ext.bus.keys import RunKeys
+from playground_ext.logs import LogSession, logger
+url, folder = sys.argv[1:]
+
+class Slow(io.RawIOBase):
+    def __init__(self):
+        self.writing = threading.Event()
+    def writable(self):
+        return True
+    def write(self, data):
+        self.writing.set()
+        time.sleep(0.5)
+        return len(data)
+
+slow = Slow()
+sys.stderr = io.TextIOWrapper(io.BufferedWriter(slow))
+session = LogSession("alice", Path(folder) / "logs.jsonl")
+session.start()
+session.publish(url, RunKeys("logtest", "r1"), ["alice", "bob"])
+logger.info("parent before")
+assert slow.writing.wait(20)
+child = os.fork()
+if child == 0:
+    print("child", file=sys.stderr, flush=True)
+    os._exit(0)
+deadline = time.monotonic() + 10
+while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+    time.sleep(0.05)
+if ended == (0, 0):
+    os.kill(child, 9)
+print("ended" if ended == (child, 0) else "hung")
+logger.info("parent after")
+session.stop()
+"""
+    command = [sys.executable, "-W", "error", "-c", script, server.url, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
+
+
 def test_a_forked_child_publishes_nothing(
     server: EmbeddedServer, keys: RunKeys, environment: dict[str, str], tmp_path: Path
 ) -> None:

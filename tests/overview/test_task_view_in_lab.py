@@ -128,16 +128,11 @@ def lab(tmp_path: Path, finished: Path) -> Iterator[Lab]:
         shutil.rmtree(private, ignore_errors=True)
 
 
-def open_lab(page: Any, lab: Lab) -> None:
+def open_notebook(page: Any, lab: Lab, name: str) -> None:
     page.goto(lab.url("lab", "&reset"))
     page.wait_for_selector("#jupyterlab-splash", state="detached")
     page.wait_for_function("window.jupyterapp?.started !== undefined")
     page.evaluate("window.jupyterapp.restored")
-
-
-def open_notebook(page: Any, name: str) -> None:
-    """Alone in the page."""
-    page.evaluate("[...window.jupyterapp.shell.widgets('main')].forEach(widget => widget.dispose())")
     page.evaluate("name => window.jupyterapp.commands.execute('docmanager:open', {path: name})", name)
     page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell")
 
@@ -155,8 +150,7 @@ def play(lab: Lab) -> dict[str, Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
         page.set_default_timeout(30_000)
-        open_lab(page, lab)
-        open_notebook(page, "view.ipynb")
+        open_notebook(page, lab, "view.ipynb")
         page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
         page.wait_for_selector("select[aria-label='metric']")
@@ -179,9 +173,8 @@ def play(lab: Lab) -> dict[str, Any]:
         unsigned = nbformat.from_dict(seen["saved"])
         unsigned.cells.append(nbformat.v4.new_markdown_cell("changed since it was signed"))
         nbformat.write(unsigned, lab.root / "strangers.ipynb")
-        open_lab(page, lab)
         for title, name in (("its author", "view.ipynb"), ("a stranger", "strangers.ipynb")):
-            open_notebook(page, name)
+            open_notebook(page, lab, name)
             page.wait_for_selector(".jp-OutputArea img:visible")
             page.wait_for_timeout(3000)  # a widget that does not come says so after two seconds
             seen[title] = visible_text(page)
