@@ -27,6 +27,7 @@ STOP_CATCH_UP = 2.0  # seconds that `stop` waits for them
 ANSWER = 3.0  # seconds that the writer's thread may take to answer
 
 _live: weakref.WeakSet[LogSession] = weakref.WeakSet()
+_on_hold: list[LogConsole] = []  # while this process forks
 _fork_handler: list[None] = []  # not empty once the handler is registered
 
 
@@ -171,21 +172,20 @@ class LogSession:
         atexit.unregister(self.stop)
 
 
-def _consoles() -> list[LogConsole]:
-    return [session._view for session in list(_live) if isinstance(session._view, LogConsole)]
-
-
 def _hold_all() -> None:
-    for console in _consoles():
-        console.hold()
+    for session in list(_live):
+        if isinstance(session._view, LogConsole):
+            _on_hold.append(session._view)  # to be let go also if its session stops meanwhile
+            session._view.hold()
 
 
 def _let_go_all() -> None:
-    for console in _consoles():
-        console.let_go()
+    while _on_hold:
+        _on_hold.pop().let_go()
 
 
 def _forget_all() -> None:
     for session in list(_live):
         session._forget()
     _live.clear()
+    _on_hold.clear()

@@ -109,10 +109,8 @@ def test_b_all_parties_run_in_one_job_and_leave_nothing_running(recipe, tmp_path
 
 
 @pytest.mark.slow
-def test_b_all_parties_fail_when_one_does(recipe, warm_kernels):
-    options = {"COLLABORATORS": "1", "JUPYTER_PATH": str(warm_kernels.jupyter_path)}  # forks papermill's kernels too
-
-    code, output = finished(recipe("all_parties.sh", *SMALL, "-p", "split", "nonsense", **options))
+def test_b_all_parties_fail_when_one_does(recipe):
+    code, output = finished(recipe("all_parties.sh", *SMALL, "-p", "split", "nonsense", COLLABORATORS="1"))
 
     assert code == 1
     assert "collaborator-1: failed" in output
