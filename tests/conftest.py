@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from playground_ext.bus.server import EmbeddedServer
 
 sys.path.insert(0, str(Path(__file__).parent))  # scripted_parties: forked processes import it by name
 
+import script_server
+import warm_kernels as warm
 from scripted_parties import ScriptedParties
 from warm_kernels import WarmKernels
 
@@ -22,17 +27,39 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # else
 SLOW = (
     "ui",
     "compat",
+    "chaos",
     "end_to_end",
     "kernel",
     "runner",
     "deployment",
+    "test_packaging.py",
     "notebooks",
     "fed_avg",
     "hetero_nn",
-    "chaos",
-    "logs",
     "server",
+    "logs",
+    "overview",
+    "bus",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What all workers share; xdist's workers inherit the environment variables that say where it is."""
+    if not hasattr(config, "workerinput"):
+        for shared in (script_server.shared(), warm.shared()):
+            shared.__enter__()
+            config.add_cleanup(partial(shared.__exit__, None, None, None))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Nothing that comes now is garbage: looking for it takes a fifth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,9 +77,8 @@ def session_cache() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def warm_kernels() -> Iterator[WarmKernels]:
     """A zygote that tests share, so that they start kernels as fast as users do."""
-    shared = WarmKernels()
-    yield shared
-    shared.close()
+    with contextlib.closing(WarmKernels()) as shared:
+        yield shared
 
 
 @pytest.fixture(autouse=True)

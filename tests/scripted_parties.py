@@ -1,26 +1,21 @@
 """Runs Python scripts as parties, each in a process of its own that has torch already imported.
 
-The processes are forked by a clean server (multiprocessing's forkserver), which spares every test three imports of
-torch. Tests of kernels, of papermill and of plain `python script.py` start real processes instead.
+`script_server` forks the processes, which spares every test three imports of torch. Tests of kernels, of papermill and
+of plain `python script.py` start real processes instead.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import runpy
-import sys
 import textwrap
 import time
-import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from script_server import ScriptProcess, fork_script
 
 __all__ = ["Outcome", "ScriptedParties"]
-
-_context: Any = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -37,30 +32,15 @@ class ScriptedParties:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._running: dict[str, Any] = {}
-        _context.set_forkserver_preload(
-            [
-                "torch",
-                "torch.utils.tensorboard",
-                "torch._dynamo",
-                "torchvision",
-                "playground_ext.fed_avg.scheduler",
-                "playground_ext.hetero_nn.host",
-                "playground_ext.psi.scheduler",
-                "playground_ext.compat.alphafed.contractor",
-                "playground_ext.compat.alphafed.fed_avg",
-                "preloaded_accountant",
-                "scripted_parties",
-            ]
-        )
+        self._running: dict[str, ScriptProcess] = {}
 
-    def start(self, name: str, source: str, env: Mapping[str, str] | None = None) -> Any:
+    def start(
+        self, name: str, source: str, env: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+    ) -> ScriptProcess:
         """Run a script as `name`; returns its process."""
         script = self._folder / f"{name}.py"
         script.write_text(textwrap.dedent(source), encoding="utf-8")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
-        process = _context.Process(target=_run, args=(str(script), environment), name=name)
-        process.start()
+        process = fork_script([str(script), *arguments], {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})})
         self._running[name] = process
         return process
 
@@ -73,7 +53,7 @@ class ScriptedParties:
         self.kill()
         return outcomes
 
-    def process(self, name: str) -> Any:
+    def process(self, name: str) -> ScriptProcess:
         """A party's process."""
         return self._running[name]
 
@@ -104,29 +84,3 @@ class ScriptedParties:
     def _read(self, name: str, stream: str) -> str:
         path = self._folder / f"{name}.py.{stream}"
         return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def _run(script: str, environment: dict[str, str]) -> None:
-    """In the forked process: look like `python script.py`."""
-    import torch
-
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(os.path.dirname(script))
-    for stream, descriptor in (("out", 1), ("err", 2)):
-        target = os.open(f"{script}.{stream}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-        os.dup2(target, descriptor)
-        os.close(target)
-    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-    sys.argv = [script]
-    sys.path.insert(0, os.path.dirname(script))
-    torch.set_num_threads(1)
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except KeyboardInterrupt:
-        traceback.print_exc()
-        sys.exit(130)
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from scripted_parties import ScriptedParties
 from typer.testing import CliRunner
 
 from playground_ext.runner.cli import app
@@ -28,31 +27,16 @@ def commands(program: str) -> list[list[str]]:
     return [line[1:] for line in words if line and line[0] == program]
 
 
-@pytest.mark.slow
-def test_three_terminals_train_together(tmp_path, server, monkeypatch):
+def test_three_terminals_train_together(parties: ScriptedParties):
+    """Forked; `python script.py` itself is a test of end_to_end/."""
     (script,) = blocks("python")
-    (tmp_path / "party.py").write_text(script)
-    monkeypatch.setenv("PLAYGROUND_REDIS_URL", server.url)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    parties = {
-        party: subprocess.Popen(
-            [sys.executable, "party.py", party],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for party in ("bob", "aggregator", "alice")
-    }
-    try:
-        said = {party: process.communicate(timeout=120)[0] for party, process in parties.items()}
-    finally:
-        for process in parties.values():
-            process.kill()
-    for party, process in parties.items():
-        assert process.returncode == 0, said[party]
-        assert f"{party}: 3 rounds, the model is in " in said[party]
-        assert "alice | round 3 | trained on my own digits" in said[party], "everyone's log, in every terminal"
+    for party in ("bob", "aggregator", "alice"):
+        parties.start(party, script, arguments=[party])
+
+    for party, outcome in parties.finish(120).items():
+        assert outcome.code == 0, outcome.err
+        assert f"{party}: 3 rounds, the model is in " in outcome.out
+        assert "alice | round 3 | trained on my own digits" in outcome.err, "everyone's log, in every terminal"
 
 
 def test_every_playground_command_in_it_is_one():

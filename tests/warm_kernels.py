@@ -1,4 +1,4 @@
-"""One zygote for all tests of a worker: what a test starts elsewhere imports torch once, not once for every party.
+"""One zygote for all tests of all workers: what a test starts elsewhere imports torch once, not once for every party.
 
 A test's runtime folder stays its own. A link to the zygote's socket lies in it, where whatever the test starts looks.
 """
@@ -13,51 +13,68 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import pytest
 
 from playground_ext.bus.private_folder import make_private
 from playground_ext.kernel import provisioner
 from playground_ext.kernel.client import ensure_zygote
 from playground_ext.kernel.identity import Parent, acts_at_start
+from playground_ext.kernel.listing import zygotes
 
-__all__ = ["WarmKernels", "working_in"]
+__all__ = ["WarmKernels", "end_zygotes", "shared", "working_in"]
 
+RUNTIME = "WARM_KERNELS"  # the environment variable
 IDLE = 1500.0  # seconds after which it leaves, should nobody end it
 
 
+@contextlib.contextmanager
+def shared() -> Iterator[None]:
+    """One runtime folder for all workers; an environment variable names it. Its zygotes end with it."""
+    folder = Path(tempfile.mkdtemp(prefix="pgw", dir="/tmp"))
+    spec = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Python 3",
+        "language": "python",
+        "metadata": {"kernel_provisioner": {"provisioner_name": provisioner.NAME}},
+    }
+    (folder / "jupyter" / "kernels" / "python3").mkdir(parents=True)
+    (folder / "jupyter" / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
+    os.environ[RUNTIME] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[RUNTIME]
+        end_zygotes(folder)
+
+
 class WarmKernels:
-    """Starts a zygote when one is first needed.
+    """Starts a zygote when one is first needed, in the folder of `shared`.
 
     `jupyter_path`: for JUPYTER_PATH, where also `python3`, the kernel of plain papermill, is forked.
     """
 
     def __init__(self) -> None:
-        self._folder = make_private(Path(tempfile.mkdtemp(prefix="pgw", dir="/tmp")))
-        self.jupyter_path = self._folder / "jupyter"
-        spec = {
-            "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            "display_name": "Python 3",
-            "language": "python",
-            "metadata": {"kernel_provisioner": {"provisioner_name": provisioner.NAME}},
-        }
-        (self.jupyter_path / "kernels" / "python3").mkdir(parents=True)
-        (self.jupyter_path / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
+        self._home = Path(os.environ[RUNTIME])
+        self._sockets = make_private(self._home / "kernels")
+        self.jupyter_path = self._home / "jupyter"
         self._held: dict[str, socket.socket] = {}  # a zygote leaves when its last asker was killed; tests do that
 
     def lend(self, runtime: Path, environment: Mapping[str, str]) -> None:
         """Kernels with this environment, whose PLAYGROUND_RUNTIME is `runtime`, will be forked."""
         early = {name: value for name, value in environment.items() if acts_at_start(name)}
-        parent = Parent(sys.executable, {"PATH": os.environ["PATH"], "HOME": str(self._folder)} | early)
+        parent = Parent(sys.executable, {"PATH": os.environ["PATH"], "HOME": str(self._home)} | early)
         runtime.mkdir(mode=0o700, exist_ok=True)
         link = parent.socket_in(make_private(runtime / "kernels"))
         if (held := self._held.get(parent.key)) is not None:
             with contextlib.suppress(FileNotFoundError):  # it has retired: somebody edits the package
-                os.link(parent.socket_in(self._folder), link)
+                os.link(parent.socket_in(self._sockets), link)
                 return
             held.close()
-        self._held[parent.key] = ensure_zygote(parent, self._folder, idle=IDLE)
-        os.link(parent.socket_in(self._folder), link)
+        self._held[parent.key] = ensure_zygote(parent, self._sockets, idle=IDLE)
+        os.link(parent.socket_in(self._sockets), link)
 
     @staticmethod
     def take_back(runtime: Path) -> None:
@@ -70,11 +87,18 @@ class WarmKernels:
 
     def close(self) -> None:
         for connection in self._held.values():
-            pid = int.from_bytes(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), sys.byteorder)
             connection.close()
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def end_zygotes(runtime: Path) -> None:
+    """Kill those of this runtime folder, and remove it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLAYGROUND_RUNTIME", str(runtime))
+        for view in zygotes():
+            if view.status is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(view.status.pid, signal.SIGKILL)
+    shutil.rmtree(runtime, ignore_errors=True)
 
 
 def working_in(*folders: Path) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+import script_server  # noqa: E402
 from federation_under_attack import PARTIES, Outcome, Strike, play  # noqa: E402
 
 __all__ = ["kind_of", "plan", "sample", "strike_all", "table"]
@@ -59,7 +60,7 @@ def strike_all(
     recovery: bool = True,
     keep: bool = False,
 ) -> Iterator[Outcome]:
-    """Play every (scenario, strike), several at once, each worker with a fork server of its own."""
+    """Play every (scenario, strike), several at once."""
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         running = [
             pool.submit(play, scenario, strike, expected=expected[scenario], recovery=recovery, keep=keep)
@@ -187,4 +188,5 @@ def _keep_evidence(outcome: Outcome) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with script_server.shared():
+        sys.exit(main())

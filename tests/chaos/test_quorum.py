@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 QUORUM = {"quorum": 1, "calculation_timeout": 3, "schedule_timeout": 1}
@@ -64,12 +66,14 @@ def test_a_quorum_that_is_not_met_is_an_error_that_names_who_is_missing(battlefi
 
 def test_after_everybody_was_killed_nobody_plays_the_round_that_is_over_again(battlefield, undisturbed):
     """An aggregator that comes back sends again what nobody has acknowledged: the round before, too."""
-    field = battlefield(options={"quorum": 2})
-    expected = undisturbed("fed_avg")
+    field = battlefield("fed_avg_quorum")
+    expected = undisturbed("fed_avg_quorum")
     for party in field.nodes:
-        step = "before send global round 3" if party == "aggregator" else "before receive global round 3"
-        field.start(party, at=expected.steps[party].index(step) + 1, target="party")
+        step, time = ("before send global round 3", 1) if party == "aggregator" else ("before receive global", 3)
+        places = [number for number, done in enumerate(expected.steps[party], start=1) if done == step]
+        field.start(party, at=places[time - 1], target="party")
     assert field.join() == []
+    assert {field.process(party).exitcode for party in field.nodes} == {-signal.SIGKILL}
     with field.redis() as client:
         client.flushall()
 

@@ -362,9 +362,15 @@ def test_of_more_parties_than_max_clients_some_rest_in_each_round(play):
 
     assert set(trained) == {(1,), (2,)}  # one in each round, and not always the same
     lines = outcomes[NODES[0]].err.splitlines()  # everybody's
+    rest = {
+        f"{NODES[3 - place]} | round {number} | resting: others train in this round"
+        for number, (place,) in enumerate(trained, start=1)
+    }
     for number, (place,) in enumerate(trained, start=1):
         assert f"{NODES[0]} | round {number} | max_clients=1: drawn for this round: {NODES[place]}" in lines
-        assert f"{NODES[3 - place]} | round {number} | resting: others train in this round" in lines
+    said = {line for line in lines if "resting" in line}
+    assert said
+    assert said <= rest  # nobody waits for one who rests: it may hear of a later round first
 
 
 def test_an_aggregator_that_comes_back_after_a_crash_has_the_same_parties_train(parties, tmp_path: Path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -18,8 +17,8 @@ import pytest
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 from paths import MODULES
+from warm_kernels import end_zygotes
 
-from playground_ext.kernel.listing import zygotes
 from playground_ext.kernel.provisioner import register
 
 
@@ -100,12 +99,7 @@ def shared_runtime() -> Iterator[Path]:
     """A short folder for sockets, of this session alone; its zygotes are ended with it."""
     folder = Path(tempfile.mkdtemp(prefix="pgk", dir="/tmp"))
     yield folder
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PLAYGROUND_RUNTIME", str(folder))
-        for view in zygotes():
-            if view.status is not None:
-                kill(view.status.pid)
-    shutil.rmtree(folder, ignore_errors=True)
+    end_zygotes(folder)
 
 
 @pytest.fixture

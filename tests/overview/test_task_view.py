@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from paths import CHROMIUM
 
 import playground_ext
 from playground_ext import task_view
@@ -18,7 +18,6 @@ from playground_ext.errors import ConfigError
 from playground_ext.overview import drawing, widget
 from playground_ext.overview.snapshot import Point, Progress, Snapshot
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SNAPSHOT = Snapshot(
     "digits",
     "ok",
@@ -210,7 +209,7 @@ def test_the_widget_filters_by_party_and_metric_in_a_browser(tmp_path):
     page = tmp_path / "page.html"
     page.write_text(PAGE % {"source": source.replace("export default", "const _ ="), "values": values}, "utf-8")
 
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     done = subprocess.run(
         [*command, "--virtual-time-budget=3000", "--dump-dom", page.as_uri()],
         capture_output=True,

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
-from torchvision.datasets import MNIST
 
 from playground_ext.data import BUNDLED, FILES, RAW, dataset_dir, mnist, mnist_root
 from playground_ext.errors import PlaygroundError
@@ -24,7 +24,13 @@ class _Silent(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+def torchvision_mnist() -> Any:
+    """Its class, imported when it is needed: collecting this file must not take two seconds."""
+    return pytest.importorskip("torchvision.datasets").MNIST
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch, torchvision_mnist: Any) -> Iterator[Callable[[Path], None]]:
     """Let a folder's four files be torchvision's only mirror; the checksums are those of the bundled subset."""
     servers: list[ThreadingHTTPServer] = []
 
@@ -32,10 +38,10 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
         server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Silent, directory=str(folder)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
-        monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+        monkeypatch.setattr(torchvision_mnist, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
         names = [f"{name}.gz" for name in FILES]
         sums = [hashlib.md5((BUNDLED / RAW / name).read_bytes()).hexdigest() for name in names]
-        monkeypatch.setattr(MNIST, "resources", list(zip(names, sums, strict=True)))
+        monkeypatch.setattr(torchvision_mnist, "resources", list(zip(names, sums, strict=True)))
 
     yield start
     for server in servers:
@@ -49,7 +55,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_a_download_is_found_by_everybody_afterwards(serve, cache, capsys):
+def test_a_download_is_found_by_everybody_afterwards(serve, cache, capsys, torchvision_mnist):
     serve(BUNDLED / RAW)
     assert "the bundled subset" in data_text(as_json=False)
 
@@ -59,7 +65,7 @@ def test_a_download_is_found_by_everybody_afterwards(serve, cache, capsys):
     assert mnist_root() == cache
     assert dataset_dir() == cache
     assert len(mnist(train=True)) == 6000
-    assert len(MNIST(str(cache), download=True)) == 6000
+    assert len(torchvision_mnist(str(cache), download=True)) == 6000
     assert sorted(path.name for path in (cache / RAW).iterdir()) == sorted(FILES)
     assert not [path for path in (cache / RAW).iterdir() if path.stat().st_mode & 0o222], "read-only: parties share it"
     assert "the full set" in data_text(as_json=False)
@@ -79,9 +85,9 @@ def test_what_is_not_mnist_is_refused_and_leaves_nothing(serve, cache, tmp_path)
     assert list(cache.iterdir()) == []
 
 
-def test_without_a_network_the_error_says_what_to_do(serve, cache, monkeypatch):
+def test_without_a_network_the_error_says_what_to_do(serve, cache, monkeypatch, torchvision_mnist):
     serve(BUNDLED / RAW)
-    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:1/"])  # nobody listens there
+    monkeypatch.setattr(torchvision_mnist, "mirrors", ["http://127.0.0.1:1/"])  # nobody listens there
 
     with pytest.raises(PlaygroundError) as caught:
         download_mnist()

@@ -22,7 +22,7 @@ from typing import Any
 import matplotlib
 import psutil
 import pytest
-from paths import MODULES
+from paths import CHROMIUM, MODULES
 from warm_kernels import WarmKernels
 
 try:
@@ -159,13 +159,12 @@ def browser() -> Iterator[Browser]:
     folders that start one of their own would find it."""
     if sync_playwright is None:
         pytest.skip("playwright is not installed (pip install playwright)")
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("chromium is not installed (Debian: apt install chromium)")
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed (Debian: apt install chromium-headless-shell)")
     if not (LABEXTENSION / "package.json").exists():
         pytest.skip("the Lab extension is not built (make lab-build)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         yield browser
         browser.close()
 

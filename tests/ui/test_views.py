@@ -1,4 +1,7 @@
-"""Log view, charts and messages of a task that really runs: filters, pause, reload, speed, numbers behind pictures."""
+"""Log view, charts and messages of a task that really runs: filters, pause, reload, speed, numbers behind pictures.
+
+And `task_view`, which is a cell's output: it filters while the kernel runs, and is a still picture in what was saved.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import contextlib
 import csv
 import json
 import math
+import time
 from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed (pip install playwright)")
@@ -422,6 +427,82 @@ def test_views_in_both_themes(page, lab, trained, shot):
 
 
 @pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A home with what parties left of a run."""
+    home = tmp_path / "parties"
+    for party, name in (("aggregator", "test/accuracy"), ("alice", "train/loss"), ("bob", "train/loss")):
+        results = home / "digits" / party / "run1" / "results"
+        results.mkdir(parents=True)
+        lines = "".join(f"{number},{party},{number},{name},{number / 4}\n" for number in (1, 2))
+        (results / "metrics.csv").write_text(f"time,party,round,name,value\n{lines}")
+        report = {"role": party, "rounds": 2, "nodes": ["aggregator", "alice", "bob"], "round_reports": []}
+        (results / "report.json").write_text(json.dumps(report))
+        (results.parents[1] / "latest").symlink_to("run1")
+        (results.parents[1] / "logs.jsonl").write_text("")
+    return home
+
+
+OPEN = """async path => {
+  const panel = await window.jupyterapp.commands.execute('docmanager:open', {path});
+  await panel.context.sessionContext.ready;
+}"""
+
+
+def outputs_of(page: Page, notebook: str) -> Any:
+    page.evaluate(OPEN, notebook)
+    page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell")
+    return page.locator(".jp-NotebookPanel:visible .jp-OutputArea")
+
+
+def test_a_cells_view_filters_and_a_notebook_saved_by_hand_keeps_picture_and_table(page, lab, finished):
+    pytest.importorskip("anywidget")
+    cell = f"import os\nos.environ['PLAYGROUND_HOME'] = {str(finished)!r}\n"
+    cell += "from playground_ext import task_view\ntask_view('digits')"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    saved = lab.root / "view.ipynb"
+    nbformat.write(notebook, saved)
+
+    output = outputs_of(page, saved.name)
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    metric = output.locator("select[aria-label='metric']")
+    expect(metric).to_be_visible()
+    expect(output.locator("img:visible")).to_have_count(0)  # one view, not two
+    lines = "() => [...document.querySelectorAll('polyline')].map(line => line.dataset.party)"
+    assert "aggregator" in page.evaluate(lines)
+    metric.select_option("train/loss")
+    assert {"alice", "bob"} <= set(page.evaluate(lines))
+    dots = output.locator("svg[role='img'] circle")
+    output.locator("input[aria-label='show alice']").uncheck()
+    expect(dots).to_have_count(2)  # two rounds of bob
+    output.locator("input[aria-label='show alice']").check()
+    expect(dots).to_have_count(4)
+
+    page.evaluate("void window.jupyterapp.commands.execute('docmanager:save')")
+    deadline = time.monotonic() + 10
+    while "playground-task-" not in saved.read_text("utf-8"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    signed = nbformat.read(saved, as_version=4)
+    assert set(signed.cells[0].outputs[0].data) == {"text/plain", "text/html"}
+    page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
+    signed.cells.append(nbformat.v4.new_markdown_cell("changed since it was signed"))
+    nbformat.write(signed, lab.root / "strangers.ipynb")
+    open_lab(page, lab, reset=True)
+    for name in (saved.name, "strangers.ipynb"):
+        output = outputs_of(page, name)
+        expect(output.locator("img:visible")).to_have_count(1)
+        page.wait_for_timeout(3000)  # a widget that does not come says so after two seconds
+        said = "\n".join(output.locator(".jp-OutputArea-output:visible").all_inner_texts())
+        assert "digits: " in said
+        assert "alice" in said
+        assert "Error" not in said
+        assert "widget" not in said.lower()
+        assert output.locator("select[aria-label='metric']").count() == 0
+        assert output.locator("img:visible").evaluate("image => image.naturalWidth") > 300
+
+
+@pytest.fixture
 def chinese(page: Page, lab: Lab) -> Iterator[None]:
     """Lab in Chinese. It offers a language only if its own translation is installed, whatever extensions bring."""
     if not any(found.name == "zh_CN" for found in entry_points(group="jupyterlab.languagepack")):
@@ -431,7 +512,7 @@ def chinese(page: Page, lab: Lab) -> Iterator[None]:
     open_lab(page, lab, reset=True)
     yield
     post(lab, setting, {"raw": "{}"}, method="PUT")
-    open_lab(page, lab, reset=True)
+    page.goto("about:blank")  # the next test opens Lab once more
 
 
 # Latin words in what is shown, but for numbers, units, abbreviations, and what notebooks and wire call things.
