@@ -71,14 +71,14 @@ def _outputs(notebook: Path) -> str:
 
 
 def test_split_learning_on_digits_reads_better_together_than_alone(playground):
-    text, folder = playground("hetero_nn", "-p", "max_rounds=5")
+    text, folder = playground("hetero_nn", "-p", "max_rounds=5", "-p", "samples=3000")
 
     assert "All 2 notebooks ran to their end" in text
     host, collaborator = _outputs(folder / "host.ipynb"), _outputs(folder / "collaborator-1.ipynb")
     alone, together = (float(host.split(f"{word} ")[1].split("%")[0]) for word in ("alone", "together"))
     assert together > alone
     for shown in (host, collaborator):
-        assert "which of its 6,300 ids all parties have" in shown or "which of its ids collaborator-1 has too" in shown
+        assert "which of its 3,600 ids all parties have" in shown or "which of its ids collaborator-1 has too" in shown
         assert "data check: StripChecker passed" in shown
     with (folder / "metrics.csv").open() as file:
         names = {row["name"] for row in csv.DictReader(file)}
