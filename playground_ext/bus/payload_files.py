@@ -20,11 +20,12 @@ import numpy as np
 from playground_ext.bus.envelope import Buffer, total_bytes
 from playground_ext.bus.private_folder import PAYLOADS
 
-__all__ = ["PayloadFiles", "write_all"]
+__all__ = ["PayloadFiles", "empty_buffer", "write_all"]
 
 _IN_RESERVE = 2  # acknowledged files that are kept for the next payloads
 _SHARE = 0.5  # of the free space that one payload may take
 _IOV_MAX = 512  # buffers in one system call; the limit is 1024
+_ALIGNMENT = 64  # bytes; a cache line
 
 
 class PayloadFiles:
@@ -87,7 +88,7 @@ class PayloadFiles:
         except OSError:
             return None
         try:
-            buffer = np.empty(size, dtype=np.uint8).data
+            buffer = empty_buffer(size)
             filled = 0
             while filled < size and (count := os.preadv(descriptor, [buffer[filled:]], filled)):
                 filled += count
@@ -122,6 +123,17 @@ class PayloadFiles:
         """Nothing more will be stored."""
         while self._reserve:
             self._reserve.pop().unlink(missing_ok=True)
+
+
+def empty_buffer(size: int) -> memoryview:
+    """Writable memory that begins with a cache line.
+
+    A large block begins 16 bytes into a page. A system call copies by `rep movsb`, and AMD's processors copy a page to
+    such a place at a seventh of their speed: source and destination look as if they overlapped.
+    """
+    block = np.empty(size + _ALIGNMENT, dtype=np.uint8)
+    first = -block.ctypes.data % _ALIGNMENT
+    return block.data[first : first + size]
 
 
 def write_all(descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:

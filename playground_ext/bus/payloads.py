@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from playground_ext.bus.connection import CHUNK_BYTES, Connection
 from playground_ext.bus.envelope import Buffer, total_bytes
 from playground_ext.bus.keys import RunKeys
-from playground_ext.bus.payload_files import PayloadFiles
+from playground_ext.bus.payload_files import PayloadFiles, empty_buffer
 from playground_ext.errors import ProtocolError
 
 __all__ = ["Payloads", "Place"]
@@ -74,7 +72,7 @@ class Payloads:
             )
         if held < place.size:
             return None
-        payload = np.empty(place.size, dtype=np.uint8).data
+        payload = empty_buffer(place.size)
         self._connection.fetch(keys, payload)
         return payload
 

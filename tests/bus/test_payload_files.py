@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from playground_ext.bus import payload_files
@@ -57,6 +58,16 @@ def test_the_next_payload_takes_the_room_of_the_last_and_nothing_is_left(server:
         payloads.drop([shorter])
         payloads.close()
         assert in_folder(server) == []
+
+
+def test_a_payload_is_received_where_copying_is_fast(server: EmbeddedServer) -> None:
+    files = PayloadFiles.beside(server.url, "task")
+    assert files is not None
+    for size in (1, 100_000, 10_000_000):
+        files.store("one", [b"x" * size])
+        received = files.read("one", size)
+        assert received == b"x" * size
+        assert np.frombuffer(received, dtype=np.uint8).ctypes.data % 64 == 0
 
 
 def test_who_reads_while_the_sender_reuses_the_file_gets_nothing(
