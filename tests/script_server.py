@@ -31,6 +31,7 @@ __all__ = ["ScriptProcess", "fork_script", "shared"]
 
 SOCKET = "SCRIPT_SERVER"  # the environment variable
 WARM_UP = 120.0  # seconds that the imports may take while everything else starts, too
+GLANCE = 0.01  # seconds between two looks at the scripts that run
 IDLE = 1500.0  # seconds without a script after which the server leaves, should nobody end it
 _IMPORTED = (
     "torch",
@@ -139,39 +140,34 @@ def _serve(path: Path) -> None:
     path.with_suffix(".new").rename(path)
     os.write(tell, b"1")
     os.close(tell)
-    with selectors.DefaultSelector() as selector:
-        selector.register(listener, selectors.EVENT_READ)
-        used = time.monotonic()
-        while path.exists() and time.monotonic() - used < IDLE:
-            for key, _ in selector.select(1.0):
-                used = time.monotonic()
-                if key.fileobj is listener:
-                    _fork(listener, selector)
-                else:
-                    _bury(key, selector)
+    running: dict[int, socket.socket] = {}  # process id: who asked for it
+    used = time.monotonic()
+    while path.exists() and time.monotonic() - used < IDLE:
+        listener.settimeout(GLANCE if running else 1.0)
+        with contextlib.suppress(TimeoutError):
+            _fork(listener, running)
+            used = time.monotonic()
+        _bury(running)
 
 
-def _fork(listener: socket.socket, selector: selectors.BaseSelector) -> None:
+def _fork(listener: socket.socket, running: dict[int, socket.socket]) -> None:
     connection, _ = listener.accept()
     with connection.makefile("r") as lines:
         command, environment = json.loads(lines.readline())
     if (pid := os.fork()) == 0:
-        selector.close()
-        listener.close()
-        connection.close()
+        for inherited in (listener, connection, *running.values()):
+            inherited.close()
         _run(command, environment)
     connection.sendall(f"{pid}\n".encode())
-    selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
+    running[pid] = connection
 
 
-def _bury(ended: selectors.SelectorKey, selector: selectors.BaseSelector) -> None:
-    pid, connection = ended.data
-    selector.unregister(ended.fileobj)
-    os.close(ended.fd)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with contextlib.suppress(OSError):  # nobody asks any more
-        connection.sendall(f"{code}\n".encode())
-    connection.close()
+def _bury(running: dict[int, socket.socket]) -> None:
+    for pid in list(running):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            with running.pop(pid) as connection, contextlib.suppress(OSError):  # nobody asks any more
+                connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
