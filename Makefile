@@ -34,7 +34,7 @@ endef
 help:
 	@echo "make demo      install what is missing and run three notebooks at once: FedAvg on handwritten digits"
 	@echo "make lab       install what is missing and open JupyterLab here (ARGS=… for JupyterLab: make lab ARGS=--no-browser)"
-	@echo "make test      lint, types, and all tests (about 11 minutes on 2 cores)"
+	@echo "make test      lint, types, and all tests (about 9 minutes on 2 cores)"
 	@echo "make lint      ruff and mypy only"
 	@echo "make lab-build build the JupyterLab extension again, after a change in playground_ext/lab"
 	@echo "make lab-check its types, unit tests, and that the built one is up to date"

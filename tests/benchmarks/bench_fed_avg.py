@@ -158,16 +158,16 @@ def rounds_of(
     processes = [spawn.Process(target=target, args=arguments) for target, arguments in targets]
     for process in processes:
         process.start()
-    samples = []
+    samples: list[float] = []
     while any(process.is_alive() for process in processes):
         for process in processes:
             process.join(0.2)
-        samples.append(together([process.pid or 0 for process in processes[:trainers]] + [*others]))
+        samples += together([process.pid or 0 for process in processes[:trainers]] + [*others])
     memory.append(statistics.median(samples))
     return list(answers.get(timeout=10))
 
 
-def together(pids: Sequence[int]) -> float:
+def together(pids: Sequence[int]) -> list[float]:
     """MB of these processes: what each has for itself, and once what they share, which is torch's libraries.
 
     Not their PSS: this process and the one that only tests have the same libraries, and would take a share of them.
@@ -175,8 +175,8 @@ def together(pids: Sequence[int]) -> float:
     try:
         each = [psutil.Process(pid).memory_full_info() for pid in pids]
     except psutil.Error:  # one has ended
-        return 0.0
-    return float(sum(one.uss for one in each) + max(one.rss - one.uss for one in each)) / 1e6
+        return []
+    return [(sum(one.uss for one in each) + max(one.rss - one.uss for one in each)) / 1e6]
 
 
 def federated(sleeping: bool, memory: list[float]) -> list[float]:
