@@ -69,9 +69,9 @@ def test_after_everybody_was_killed_nobody_plays_the_round_that_is_over_again(ba
     field = battlefield("fed_avg_quorum")
     expected = undisturbed("fed_avg_quorum")
     for party in field.nodes:
-        step, time = ("before send global round 3", 1) if party == "aggregator" else ("before receive global", 3)
+        step, nth = ("before send global round 3", 1) if party == "aggregator" else ("before receive global", 3)
         places = [number for number, done in enumerate(expected.steps[party], start=1) if done == step]
-        field.start(party, at=places[time - 1], target="party")
+        field.start(party, at=places[nth - 1], target="party")
     assert field.join() == []
     assert {field.process(party).exitcode for party in field.nodes} == {-signal.SIGKILL}
     with field.redis() as client:
